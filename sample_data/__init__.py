@@ -1,0 +1,1 @@
+"""Sample images, their dense masks and block labels."""
