@@ -1,0 +1,1 @@
+"""Blocks, spectra, tiles, metrics and configs: pure numpy, imports nothing of ours."""

@@ -1,0 +1,202 @@
+"""One config a task: it makes the form, the command line and the checkpoint. Written once."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from napari_blockseg.core.errors import BlockSegError
+
+STRIDES = (4, 8, 16, 32)
+DEFAULT_ENCODER = "tf_efficientnet_lite0"
+DEFAULT_STEPS = 1000
+
+C = TypeVar("C", bound="_Config")
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class NetworkConfig(_Config):
+    """What network to build."""
+
+    network: Literal["deeplabv3plus"] = Field(
+        default="deeplabv3plus", title="Network", description="The architecture."
+    )
+    form: Literal["light", "paper"] = Field(
+        default="light",
+        title="Form",
+        description="'paper' follows DeepLabV3+ to the letter; 'light' has a separable decoder "
+        "and costs little more than its encoder.",
+    )
+    encoder: str = Field(
+        default=DEFAULT_ENCODER,
+        title="Encoder",
+        description="Name of a timm model that accepts output_stride.",
+    )
+    weights: str = Field(
+        default="imagenet",
+        title="Encoder weights",
+        description="'imagenet', 'none', or a file of weights.",
+    )
+    decoder_stride: Literal["auto", 4, 8, 16, 32] = Field(
+        default="auto",
+        title="Decoder stride",
+        description="Pixels per cell of the decoder's grid; 4 is the full grid. "
+        "'auto' means 4 for now.",
+    )
+    output_stride: Literal[8, 16] = Field(
+        default=16, title="Output stride", description="Pixels per cell of the encoder's end."
+    )
+    image_pooling: bool | None = Field(
+        default=None,
+        title="Image pooling",
+        description="Whether the ASPP looks at the mean of the whole input. By default only in "
+        "paper form: with it, tiles and whole images need not agree.",
+    )
+
+    @field_validator("decoder_stride", mode="before")
+    @classmethod
+    def _stride_from_text(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    @property
+    def stride(self) -> int:
+        """The decoder stride in pixels, with 'auto' resolved."""
+        return 4 if self.decoder_stride == "auto" else self.decoder_stride
+
+    @property
+    def pools_image(self) -> bool:
+        """Whether the image pooling branch is built."""
+        return self.form == "paper" if self.image_pooling is None else self.image_pooling
+
+
+class TrainConfig(_Config):
+    """How to train."""
+
+    steps: int | None = Field(
+        default=None, ge=1, title="Steps", description="Stop after this many steps; repeatable."
+    )
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        title="Minutes",
+        description="Stop after this time instead; the schedule follows the share of it.",
+    )
+    seed: int = Field(default=0, ge=0, title="Seed", description="Of every random choice.")
+    device: Device = Field(
+        default="auto", title="Device", description="'auto' takes CUDA, then MPS, then the CPU."
+    )
+    batch_size: int = Field(default=8, ge=1, le=256, title="Batch", description="Crops a step.")
+    crop: int = Field(
+        default=256,
+        ge=32,
+        le=4096,
+        multiple_of=32,
+        title="Crop",
+        description="Side of a crop in pixels at working scale.",
+    )
+    scale: Literal["auto"] | float = Field(
+        default="auto",
+        title="Working scale",
+        description="Images are shrunk by this before the network. 'auto' makes a block of more "
+        "than 8 pixels 8 wide: block labels hold nothing finer.",
+    )
+    learning_rate: float = Field(
+        default=1e-3, gt=0, le=1, title="Learning rate", description="Peak of the one-cycle."
+    )
+    weight_decay: float = Field(
+        default=1e-2, ge=0, le=1, title="Weight decay", description="Of AdamW."
+    )
+    loss: Literal["block", "pixel"] = Field(
+        default="block",
+        title="Loss",
+        description="'block': cross-entropy of the softmax averaged over each block; 'pixel': "
+        "cross-entropy of every pixel of a labelled block.",
+    )
+    class_balance: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        title="Class balance",
+        description="0: classes weigh what they cover; 1: all classes weigh the same.",
+    )
+    augment: bool = Field(
+        default=True, title="Augment", description="Random flips, turns, scale and intensity."
+    )
+    validation: bool = Field(
+        default=True, title="Hold out", description="Keep some labelled blocks for validation."
+    )
+    validate_every: int = Field(
+        default=0, ge=0, title="Validate every", description="Steps between; 0 chooses."
+    )
+    checkpoint_seconds: float = Field(
+        default=60.0, ge=1, title="Checkpoint every", description="Seconds between saves."
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_in_range(cls, value: Any) -> Any:
+        if value != "auto" and not 0 < value <= 1:
+            raise ValueError(f"working scale must be above 0 and at most 1, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainConfig:
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("give either steps or minutes, not both")
+        return self
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps to run, or None when time decides."""
+        return None if self.minutes is not None else (self.steps or DEFAULT_STEPS)
+
+    def working_scale(self, block: int) -> float:
+        """Return the working scale for labels of this block size, in pixels."""
+        return min(1.0, 8.0 / block) if self.scale == "auto" else float(self.scale)
+
+
+class PredictConfig(_Config):
+    """How to predict."""
+
+    tile: int = Field(
+        default=512,
+        ge=64,
+        le=8192,
+        multiple_of=32,
+        title="Tile",
+        description="Side of a tile in pixels at working scale, halo included.",
+    )
+    halo: int | None = Field(
+        default=None,
+        ge=0,
+        title="Halo",
+        description="Pixels of context around a tile; by default what the network needs.",
+    )
+    batch_size: int = Field(default=1, ge=1, title="Batch", description="Tiles at a time.")
+    device: Device = Field(
+        default="auto", title="Device", description="'auto' takes CUDA, then MPS, then the CPU."
+    )
+
+
+def checked(kind: type[C], values: dict[str, Any]) -> C:
+    """Build a config from user input.
+
+    Raises
+    ------
+    BlockSegError
+        Naming the field, what was got and what is allowed.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        lines = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or kind.__name__}: {item['msg']} "
+            f"(got {item['input']!r})"
+            for item in error.errors()
+        )
+        raise BlockSegError(f"These settings cannot be used: {lines}.") from error
