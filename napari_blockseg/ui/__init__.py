@@ -1,0 +1,1 @@
+"""The napari dock: session, layers, panels. Knows napari and Qt, never torch."""
