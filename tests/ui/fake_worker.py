@@ -1,0 +1,80 @@
+"""A stand-in for the worker: what it does is named by its first argument. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+
+def say(**message: object) -> None:
+    sys.stdout.buffer.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def raw(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def greet(protocol: int = 1) -> None:
+    say(id=0, type="hello", protocol=protocol, version="0.0", pid=os.getpid(), devices=["cpu"])
+
+
+def serve(how: str) -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        number, kind = request["id"], request["type"]
+        if kind == "hello":
+            if how == "slow":
+                time.sleep(1.0)
+            if how == "banner":
+                raw(b"Welcome to gpu-host!\n")
+            greet(99 if how == "mismatch" else 1)
+        elif kind == "train":
+            train(how, number)
+        elif kind == "predict":
+            say(id=number, type="predict_progress", done=1, total=2)
+            if how != "hang":
+                say(
+                    id=number,
+                    type="predict_done",
+                    path=request["out"],
+                    region=request["region"],
+                    seconds=0.1,
+                    classes={"sky": 4},
+                )
+        elif kind in ("pause", "resume", "stop"):
+            states = {"pause": "paused", "resume": "training", "stop": "idle"}
+            say(id=number, type="state", state=states[kind])
+        elif kind == "shutdown":
+            say(id=number, type="bye")
+            return
+
+
+def train(how: str, number: int) -> None:
+    step = {"type": "train_step", "steps": 4, "learning_rate": 0.1, "seconds": 0.1}
+    say(id=number, step=1, loss=1.5, progress=0.25, **step)
+    if how == "die":
+        sys.stderr.write("first\nRuntimeError: the disk is on fire\n")
+        sys.stderr.flush()
+        os._exit(3)
+    if how == "garbage":
+        raw(b'Downloading weights... 100%\n{"type": 3}\n')
+    if how == "partial":
+        text = json.dumps(
+            {"id": number, "type": "notice", "message": "Zürich ✓ 漢字"}, ensure_ascii=False
+        )
+        for byte in text.encode() + b"\n":
+            raw(bytes([byte]))
+            time.sleep(0.002)
+    if how == "refuse":
+        say(id=number, type="error", message="No block is labelled. Paint some.", kind="LabelError")
+        return
+    say(id=number, step=4, loss=None, progress=1.0, **step)
+    say(id=number, type="train_done", steps=4, seconds=1.0, val_miou=None, model="models/run")
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
