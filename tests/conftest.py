@@ -1,0 +1,62 @@
+"""What every test shares: one Qt binding, a data folder of its own, no widget left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+# napari (through qtpy) and pytest-qt each choose a binding by themselves, and not the same one.
+os.environ.setdefault("QT_API", "pyqt6" if find_spec("PyQt6") else "pyside6")
+os.environ.setdefault("PYTEST_QT_API", os.environ["QT_API"])
+
+GUI_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
+
+
+def _has_display() -> bool:
+    on_x11 = sys.platform.startswith("linux")
+    return not on_x11 or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that open windows, and skip them where a window would kill the process."""
+    no_display = pytest.mark.skip(reason="no display: install xvfb (make system-deps)")
+    for item in items:
+        if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.gui)
+        if item.get_closest_marker("gui") and not _has_display():
+            item.add_marker(no_display)
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path_factory, monkeypatch):
+    """Keep projects that painting makes by itself out of the user's own data folder."""
+    if sys.platform.startswith("linux"):
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+
+
+def _our_widgets() -> set:
+    qt = sys.modules.get("qtpy.QtWidgets")
+    if qt is None or qt.QApplication.instance() is None:
+        return set()
+    return {
+        w for w in qt.QApplication.allWidgets() if type(w).__module__.startswith("napari_blockseg")
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_widgets(request):
+    """Fail a test that leaves a widget of ours alive."""
+    if not request.node.get_closest_marker("gui"):
+        yield
+        return
+    before = _our_widgets()
+    yield
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QCoreApplication.processEvents()
+    leaked = sorted({type(widget).__name__ for widget in _our_widgets() - before})
+    assert not leaked, f"widgets left alive: {', '.join(leaked)}"
