@@ -1,0 +1,1 @@
+"""Images, masks and projects on disk; imports core only."""
