@@ -97,7 +97,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def _flush_to_disk(path: Path) -> None:
-    with open(path, "rb+") as handle:
+    with path.open("rb+") as handle:
         os.fsync(handle.fileno())
 
 
@@ -116,7 +116,7 @@ def _rename(source: Path, target: Path) -> None:
     # On Windows a rename fails while a reader has the target open; readers close at once.
     for attempt in range(_RENAME_TRIES):
         try:
-            os.replace(source, target)
+            source.replace(target)
         except PermissionError:
             if attempt == _RENAME_TRIES - 1:
                 raise

@@ -227,9 +227,7 @@ def class_counts(mask: IntArray, block: int, n_classes: int) -> NDArray[np.int64
     cell = block_row[:, None] * grid.cols + block_col[None, :]
     n_cells = grid.rows * grid.cols
     counts = [
-        np.bincount(
-            (cell * (n_classes + 1) + plane).ravel(), minlength=n_cells * (n_classes + 1)
-        )
+        np.bincount((cell * (n_classes + 1) + plane).ravel(), minlength=n_cells * (n_classes + 1))
         for plane in flat
     ]
     return np.stack(counts).reshape(*grid.shape, n_classes + 1)

@@ -63,7 +63,9 @@ class Confusion:
         hits = np.diag(self.matrix).astype(np.float64)
         true = self._counts.sum(1)
         union = true + self.matrix.sum(0) - hits
-        return np.divide(hits, union, out=np.full(self.n_classes, np.nan), where=true > 0)
+        unseen = np.full(self.n_classes, np.nan)
+        iou: NDArray[np.float64] = np.divide(hits, union, out=unseen, where=true > 0)
+        return iou
 
     def miou(self) -> float | None:
         """Return the mean IoU over the classes that `truth` had, None without any."""
@@ -115,9 +117,11 @@ class BoundaryF:
 
     def scores(self) -> NDArray[np.float64]:
         """Return the score of each class, (K,); NaN for classes that no image had."""
-        return np.divide(
-            self._sum, self._images, out=np.full(self.n_classes, np.nan), where=self._images > 0
+        unseen = np.full(self.n_classes, np.nan)
+        scores: NDArray[np.float64] = np.divide(
+            self._sum, self._images, out=unseen, where=self._images > 0
         )
+        return scores
 
     def mean(self) -> float | None:
         """Return the mean over classes, None without any."""
@@ -128,7 +132,8 @@ def boundary(mask: IntArray, value: int) -> NDArray[np.bool_]:
     """Return the pixels of `value` with a 4-neighbour of another class (0 is no class)."""
     inside = mask == value
     other = (mask != value) & (mask > 0)
-    return inside & ndimage.binary_dilation(other)
+    edge: NDArray[np.bool_] = inside & ndimage.binary_dilation(other)
+    return edge
 
 
 def _boundary_score(truth: IntArray, prediction: IntArray, value: int, radius: float) -> float:

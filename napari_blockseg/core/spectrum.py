@@ -54,7 +54,8 @@ class LabelSpectrum:
 def one_hot(values: IntArray, n_classes: int, dtype: Any = np.float64) -> FloatArray:
     """Return the one-hot maps B, (K, rows, cols); 0 in `values` is 0 in every map."""
     classes = np.arange(1, n_classes + 1).reshape(-1, 1, 1)
-    return (np.asarray(values)[None] == classes).astype(dtype)
+    maps: FloatArray = (np.asarray(values)[None] == classes).astype(dtype)
+    return maps
 
 
 def square_frequency(shape: tuple[int, int]) -> FloatArray:
@@ -116,7 +117,7 @@ def energy_below(power: FloatArray, shape: tuple[int, int], cutoffs: FloatArray)
     weights = (power * twice).reshape(len(power), -1)
     weights[:, 0] = 0.0
     sums = [np.bincount(place, row, minlength=len(cutoffs) + 1) for row in weights]
-    return np.cumsum(np.stack(sums), axis=1)[:, : len(cutoffs)]
+    return np.cumsum(np.stack(sums).astype(np.float64), axis=1)[:, : len(cutoffs)]
 
 
 def label_spectrum(

@@ -126,4 +126,6 @@ def plan_tiles(
         ``used`` are final once a row of tiles is done, so that memory stays bounded.
     """
     columns = plan_spans(shape[1], tile, halo, multiple)
-    return [[Tile(row, col) for col in columns] for row in plan_spans(shape[0], tile, halo, multiple)]
+    return [
+        [Tile(row, col) for col in columns] for row in plan_spans(shape[0], tile, halo, multiple)
+    ]
