@@ -94,7 +94,14 @@ def plan_spans(length: int, tile: int, halo: int, multiple: int = 32) -> list[Sp
         weights[i][high - starts[i] :] = 0
         weights[i + 1][: low - starts[i + 1]] = 0
         weights[i + 1][low - starts[i + 1] : high - starts[i + 1]] *= ramp
-    return [Span(*parts) for parts in zip(starts, stops, weights, strict=True)]
+    total = np.zeros(length, np.float32)
+    for start, stop, weight in zip(starts, stops, weights, strict=True):
+        total[start:stop] += weight
+    # Two windows add up to one already; short steps can make three of them meet.
+    return [
+        Span(start, stop, weight / total[start:stop])
+        for start, stop, weight in zip(starts, stops, weights, strict=True)
+    ]
 
 
 def _starts(length: int, tile: int, halo: int, multiple: int) -> list[int]:
