@@ -1,0 +1,75 @@
+"""What every network is: an encoder, a decoder on a grid, and logits at any image size."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_blockseg.core.errors import NetworkError
+from napari_blockseg.nets.encoders import Encoder
+from napari_blockseg.nets.truncation import upsample
+
+MULTIPLE = 32
+
+
+class Network(nn.Module):
+    """Images in, logits out.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Features at several strides; takes images in 0..1.
+    decoder : nn.Module
+        From the encoder's features to logits on the decoder's grid.
+    decoder_stride : int
+        Pixels per cell of that grid.
+    halo : int
+        Pixels of context that a tile needs around it, a multiple of 32.
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: nn.Module, decoder_stride: int, halo: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.decoder_stride = decoder_stride
+        self.output_stride = encoder.strides[-1]
+        self.halo = halo
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (n, classes, rows, cols) for images (n, channels, rows, cols) in 0..1."""
+        rows, cols = images.shape[-2:]
+        logits = upsample(self.coarse_logits(images), self.decoder_stride)
+        return logits[..., :rows, :cols]
+
+    def coarse_logits(self, images: Tensor) -> Tensor:
+        """Return logits on the decoder's grid.
+
+        Returns
+        -------
+        (n, classes, cell rows, cell cols) tensor
+            Covers the image padded at its bottom and right to a multiple of 32 pixels.
+
+        Raises
+        ------
+        NetworkError
+            If the images have another number of channels than the network.
+        """
+        if images.ndim != 4 or images.shape[1] != self.encoder.n_channels:
+            raise NetworkError(
+                f"Got images of shape {tuple(images.shape)}; this network takes (n, "
+                f"{self.encoder.n_channels}, rows, cols). Give images with "
+                f"{self.encoder.n_channels} channel(s) or build a network for yours."
+            )
+        logits: Tensor = self.decoder(self.encoder(pad_to_multiple(images, MULTIPLE)))
+        return logits
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Return images continued by their last row and column to a multiple of pixels."""
+    rows, cols = images.shape[-2:]
+    below, right = -rows % multiple, -cols % multiple
+    if not below and not right:
+        return images
+    return F.pad(images, (0, right, 0, below), mode="replicate")
