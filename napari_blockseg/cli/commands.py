@@ -1,0 +1,42 @@
+"""Which commands there are, in the order of the work, each with an example."""
+
+from __future__ import annotations
+
+import typer
+
+from napari_blockseg.cli.costs import cost
+from napari_blockseg.cli.demo.command import demo
+from napari_blockseg.cli.napari_start import annotate
+from napari_blockseg.cli.prediction import predict
+from napari_blockseg.cli.prepare import new, simulate
+from napari_blockseg.cli.scoring import evaluate
+from napari_blockseg.cli.spectrum import spectrum
+from napari_blockseg.cli.training import train
+
+
+def worker() -> None:
+    """Serve the GUI: requests on stdin, answers on stdout, one JSON object a line."""
+    from napari_blockseg.cli.worker.process import run_worker
+
+    run_worker()
+
+
+_COMMANDS = (
+    (demo, "blockseg demo --out demo_results"),
+    (annotate, "blockseg annotate cells.blockseg"),
+    (new, "blockseg new cells.blockseg --images photos --classes background,cell --block 16"),
+    (simulate, "blockseg simulate cells.blockseg --masks truth --fraction 0.1"),
+    (spectrum, "blockseg spectrum cells.blockseg --report report"),
+    (train, "blockseg train cells.blockseg --minutes 20"),
+    (predict, "blockseg predict cells.blockseg/models/run-1 photos --out masks"),
+    (evaluate, "blockseg evaluate --predictions masks --masks truth --json scores.json"),
+    (cost, "blockseg cost --encoder tf_efficientnet_lite0 --size 512"),
+    (worker, """echo '{"id": 0, "type": "hello", "protocol": 1}' | blockseg worker"""),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add every command to the app."""
+    for command, example in _COMMANDS:
+        # Brackets would be read as markup.
+        app.command(epilog=f"Example: {example}".replace("[", r"\["))(command)

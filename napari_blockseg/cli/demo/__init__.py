@@ -1,0 +1,1 @@
+"""``blockseg demo``: the whole job on the bundled samples, and pictures of it."""

@@ -1,0 +1,4 @@
+"""``blockseg demo``."""
+from __future__ import annotations
+def demo() -> None:
+    """Whole job."""

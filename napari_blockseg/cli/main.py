@@ -1,0 +1,30 @@
+"""The ``blockseg`` command: one place that turns errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import typer
+
+from napari_blockseg.cli.commands import register
+from napari_blockseg.cli.console import fail
+from napari_blockseg.core.errors import BlockSegError
+
+app = typer.Typer(
+    name="blockseg",
+    help="Paint blocks, watch the label spectrum, train a network, predict masks.",
+    epilog="Example: blockseg demo --out demo_results",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+register(app)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 when it worked, 1 when it failed, 2 for wrong use."""
+    try:
+        app()
+    except (BlockSegError, OSError) as error:
+        fail(str(error))
+        raise SystemExit(1) from error

@@ -1,0 +1,20 @@
+"""The worker: a process that trains and predicts for the GUI, JSON lines in and out.
+
+Protocol, version 1. Requests carry an ``id`` (a number), answers repeat it; ``"id": null`` marks a
+notice that answers nothing. The first request must be ``hello``.
+
+=============================================  ====================================================
+request                                        answers
+=============================================  ====================================================
+``hello`` protocol                             ``hello`` protocol, version, pid, devices
+``train`` project, run, network, train,        `core.reports`, ending with ``train_done``
+resume
+``pause``, ``resume``, ``stop``                ``state``: "training", "paused" or "idle"
+``predict`` project, image_id, model, slice,   ``predict_progress`` ..., ``predict_done`` with
+region, out, uncertainty                       ``path`` and ``uncertainty``, relative to the project
+``cancel`` of                                  ``state``; the request itself ends with an ``error``
+                                               of kind "Cancelled"
+``shutdown``                                   ``bye``
+any                                            ``error`` message, kind
+=============================================  ====================================================
+"""

@@ -1,0 +1,183 @@
+"""What the worker computes: a training, a prediction, each as a generator of messages."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_blockseg.cli.following import TrainingLog
+from napari_blockseg.cli.loading import training_images
+from napari_blockseg.cli.worker.messages import LIVE, Predict, Train
+from napari_blockseg.cli.worker.scheduler import Steps
+from napari_blockseg.core.atomic import replacing
+from napari_blockseg.core.config import PredictConfig
+from napari_blockseg.core.errors import ImageError, ModelError
+from napari_blockseg.core.reports import Notice, PredictDone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from napari_blockseg.core.classes import ClassInfo
+    from napari_blockseg.files.project import Project
+    from napari_blockseg.learn.checkpoint import Model
+
+
+class Workbench:
+    """What stays between requests: the network in training, the last model, the last image."""
+
+    def __init__(self) -> None:
+        self._log = TrainingLog(Path())
+        self._live: Model | None = None
+        self._live_project: Path | None = None
+        self._model: tuple[Any, Model] | None = None
+        self._image: tuple[Any, Any] | None = None
+
+    # -- training --------------------------------------------------------------------------------
+
+    def train(self, request: Train) -> Steps:
+        """Yield the messages of a training; closing saves it."""
+        from napari_blockseg.files.project import Project
+        from napari_blockseg.learn.train import train
+
+        images = []
+        with Project.open(Path(request.project)) as project:
+            classes, models = project.classes, project.models_dir
+            for item in training_images(project):
+                if isinstance(item, Notice):
+                    yield item.model_dump()
+                else:
+                    images.append(item)
+                    yield None
+        out = models / request.run
+        self._log = TrainingLog(out)
+        self._live, self._live_project = None, Path(request.project)
+        reports = train(
+            images,
+            classes,
+            request.network,
+            request.train,
+            out=out,
+            resume=request.resume,
+            on_model=self._keep_live,
+        )
+        with closing(reports):
+            for report in reports:
+                self._log.add(report)
+                yield report.model_dump()
+
+    def stopped_report(self) -> dict[str, Any]:
+        """Return the message that ends a training that was stopped."""
+        return self._log.stopped().model_dump()
+
+    def _keep_live(self, model: Model) -> None:
+        self._live = model
+
+    # -- prediction ------------------------------------------------------------------------------
+
+    def predict(self, request: Predict) -> Steps:
+        """Yield the messages of a prediction; the mask is in place before the last one."""
+        from napari_blockseg.files.project import Project
+        from napari_blockseg.learn.predict import predict
+
+        start = time.monotonic()
+        root = Path(request.project)
+        with Project.open(root) as project:
+            model = self._choose_model(project, request.model)
+            pixels = self._plane(project, request.image_id, request.slice)
+        prediction = yield from _messages(
+            predict(
+                model,
+                pixels,
+                PredictConfig(),
+                region=request.region,
+                uncertainty=request.uncertainty,
+            )
+        )
+        notes = {"image_id": request.image_id, "model": request.model, "region": request.region}
+        write_array(root / request.out, prediction.mask, notes)
+        uncertainty = None
+        if prediction.uncertainty is not None and request.uncertainty:
+            uncertainty = str(Path(request.out).with_suffix(".uncertainty.tif").as_posix())
+            write_array(root / uncertainty, prediction.uncertainty.astype(np.float32), notes)
+        done = PredictDone(
+            path=request.out,
+            region=request.region,
+            seconds=time.monotonic() - start,
+            classes=count_classes(prediction.mask, model.spec.classes),
+        )
+        yield {**done.model_dump(), "uncertainty": uncertainty}
+
+    def _choose_model(self, project: Project, name: str) -> Model:
+        """Return the model of a run, or a snapshot of the network in training."""
+        if name == LIVE:
+            if self._live is None or self._live_project != project.root:
+                raise ModelError(
+                    "There is no network in training to predict with. Start the training, or "
+                    "choose a finished run."
+                )
+            # Its own copy: training steps go on between the tiles, and in another mode.
+            return copy.deepcopy(self._live)
+        from napari_blockseg.learn.checkpoint import load_model
+
+        folder = project.models_dir / name
+        weights = folder / "model.safetensors"
+        key = (folder, weights.stat().st_mtime_ns if weights.exists() else None)
+        if self._model is None or self._model[0] != key:
+            self._model = None  # never two of them in memory
+            self._model = (key, load_model(folder))
+        return self._model[1]
+
+    def _plane(self, project: Project, image_id: str, index: tuple[int, ...]) -> Any:
+        """Return the pixels (rows, cols, channels) of one slice; the last image is kept."""
+        path = project.image_path(image_id)
+        stat = path.stat() if path.exists() else None
+        key = (path, stat and (stat.st_mtime_ns, stat.st_size))
+        if self._image is None or self._image[0] != key:
+            self._image = None
+            self._image = (key, project.load_image(image_id).pixels)
+        pixels = self._image[1]
+        leading = pixels.shape[:-3]
+        inside = all(0 <= i < n for i, n in zip(index, leading, strict=False))
+        if len(index) != len(leading) or not inside:
+            raise ImageError(
+                f"Got slice {list(index)} of image {image_id!r}; its leading axes have the sizes "
+                f"{list(leading)}. Ask for one position on each."
+            )
+        return pixels[index]
+
+
+def _messages(steps: Generator[BaseModel, None, Any]) -> Generator[dict[str, Any], None, Any]:
+    """Yield a generator's reports as messages and return its result."""
+    with closing(steps):
+        while True:
+            try:
+                report = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            yield report.model_dump()
+
+
+def count_classes(mask: Any, classes: Sequence[ClassInfo]) -> dict[str, int]:
+    """Return how many pixels of a mask each class covers, by name."""
+    largest = max(info.value for info in classes)
+    counts = np.bincount(mask.ravel(), minlength=largest + 1)
+    return {info.name: int(counts[info.value]) for info in classes}
+
+
+def write_array(path: Path, array: Any, notes: dict[str, Any]) -> None:
+    """Publish an array as a TIFF by rename; values are class values, not export ids."""
+    import tifffile
+
+    with replacing(path) as temporary:
+        tifffile.imwrite(
+            temporary, array, compression="zlib", description=json.dumps(notes), metadata=None
+        )

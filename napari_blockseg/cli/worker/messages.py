@@ -1,0 +1,128 @@
+"""The requests a worker understands, checked on arrival."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from napari_blockseg.cli.worker.channel import parse_object
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.errors import WorkerError
+
+PROTOCOL = 1
+LIVE = "live"
+
+
+class _Request(BaseModel):
+    # Unknown keys are passed over, so that a newer client of the same protocol is understood.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: int
+
+
+class Hello(_Request):
+    """The greeting, first of all."""
+
+    type: Literal["hello"]
+    protocol: int
+
+
+class Train(_Request):
+    """Train a run of a project."""
+
+    type: Literal["train"]
+    project: str
+    run: str = Field(min_length=1)
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig = TrainConfig()
+    resume: bool = False
+
+    @field_validator("run")
+    @classmethod
+    def _plain_name(cls, run: str) -> str:
+        if run == LIVE or run.startswith(".") or any(letter in run for letter in '/\\:*?"<>|'):
+            raise ValueError(f"a run needs a plain folder name other than {LIVE!r}, got {run!r}")
+        return run
+
+
+class Control(_Request):
+    """Pause, resume or stop the training."""
+
+    type: Literal["pause", "resume", "stop"]
+
+
+class Predict(_Request):
+    """Predict one image, or a region (row start, row stop, column start, column stop) of it."""
+
+    type: Literal["predict"]
+    project: str
+    image_id: str
+    model: str
+    slice: tuple[int, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+    out: str
+    uncertainty: bool = False
+
+    @field_validator("out")
+    @classmethod
+    def _inside_the_project(cls, out: str) -> str:
+        path = PurePosixPath(out.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or path.suffix != ".tif" or ":" in out:
+            raise ValueError(f"'out' must be a .tif path inside the project, got {out!r}")
+        return str(path)
+
+
+class Cancel(_Request):
+    """Give up a predict request."""
+
+    type: Literal["cancel"]
+    of: int
+
+
+class Shutdown(_Request):
+    """Leave."""
+
+    type: Literal["shutdown"]
+
+
+Request = Annotated[
+    Hello | Train | Control | Predict | Cancel | Shutdown, Field(discriminator="type")
+]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Request)
+
+
+class BadRequestError(WorkerError):
+    """A line that is no request; `id` is its number as far as it has one."""
+
+    def __init__(self, message: str, id: int | None = None) -> None:  # noqa: A002
+        super().__init__(message)
+        self.id = id
+
+
+def parse_request(line: str) -> Any:
+    """Return the request on a line.
+
+    Raises
+    ------
+    BadRequestError
+        If it is not one; the message says what is wrong with it.
+    """
+    value = parse_object(line)
+    if value is None:
+        raise BadRequestError(
+            f"Got {line[:200]!r}; expected one request as a JSON object on a line."
+        )
+    try:
+        return _ADAPTER.validate_python(value)
+    except ValidationError as error:
+        number = value.get("id")
+        what = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise BadRequestError(
+            f"Got a request that cannot be used ({what}). Client and worker may be of different "
+            "versions: install the same one for both.",
+            number if isinstance(number, int) else None,
+        ) from error
