@@ -1,0 +1,351 @@
+"""The Train panel: what to train, the buttons, and how it goes. Knows no worker."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.ui.curves import TrainingHistory
+from napari_blockseg.ui.forms import ConfigForm
+from napari_blockseg.ui.job_bar import chips
+from napari_blockseg.ui.panels.train_length import LengthRow
+from napari_blockseg.ui.plots import TrainingCanvas, theme_colors
+
+if TYPE_CHECKING:
+    from napari_blockseg.ui.session import Session
+
+_DRAW_MS = 150
+_NETWORK = ("network", "encoder", "decoder_stride")
+_NETWORK_MORE = ("form", "weights", "output_stride", "image_pooling")
+_TRAIN = ("device",)
+_TRAIN_MORE = (
+    "batch_size",
+    "crop",
+    "scale",
+    "learning_rate",
+    "weight_decay",
+    "loss",
+    "class_balance",
+    "augment",
+    "validation",
+    "validate_every",
+    "checkpoint_seconds",
+    "seed",
+)
+_ENCODERS = [
+    "tf_efficientnet_lite0",
+    "mobilenetv3_large_100",
+    "mobilenetv2_100",
+    "regnety_004",
+    "resnet18",
+    "resnet50",
+]
+_SCALES = [("auto", "auto"), ("1", 1.0), ("1/2", 0.5), ("1/4", 0.25), ("1/8", 0.125)]
+_STATES = ("idle", "starting", "training", "paused", "stopping")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What the Train panel is about: the network and how it is trained."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+class TrainPanel(QWidget):
+    """Settings, start, pause, stop, continue; live loss and held-out IoU.
+
+    Parameters
+    ----------
+    session
+        The open project: its classes color the curves.
+    """
+
+    #: The user changed a setting.
+    value_changed = Signal()
+    #: The user wants a new run with the present settings.
+    start_requested = Signal()
+    #: The user wants the last unfinished run to go on.
+    continue_requested = Signal()
+    pause_requested = Signal()
+    resume_requested = Signal()
+    stop_requested = Signal()
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._state = "idle"
+        self._resumable: str | None = None
+        self._steps: int | None = None
+        self._pace = _Pace()
+        self.history = TrainingHistory()
+        self._draw_timer = QTimer(self, interval=_DRAW_MS, singleShot=True)
+        self._draw_timer.timeout.connect(self._draw)
+        self._build()
+        session.viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
+        self._show_state()
+
+    def value(self) -> TrainSettings:
+        """Return the settings.
+
+        Raises
+        ------
+        BlockSegError
+            If they do not fit together; the message names the field.
+        """
+        train = self.train_form.value()
+        return TrainSettings(self.network_form.value(), self.length.applied_to(train))
+
+    def set_value(self, settings: TrainSettings) -> None:
+        """Show settings; says nothing."""
+        self.network_form.set_value(settings.network)
+        self.train_form.set_value(settings.train)
+        self.length.set_value(settings.train)
+
+    @property
+    def state(self) -> str:
+        """One of "idle", "starting", "training", "paused", "stopping"."""
+        return self._state
+
+    def set_state(self, state: str) -> None:
+        """Show what the training does.
+
+        Raises
+        ------
+        ValueError
+            For a state that there is not.
+        """
+        if state not in _STATES:
+            raise ValueError(f"got state {state!r}, expected one of {', '.join(_STATES)}")
+        self._state = state
+        self._pace.restart()
+        self._show_state()
+
+    def set_resumable(self, run: str | None) -> None:
+        """Offer to go on with this unfinished run, None with none."""
+        self._resumable = run
+        self._show_state()
+
+    def begin_run(self, run: str, keep_history: bool = False) -> None:
+        """Clear the curves for a run that starts; keep them when it goes on."""
+        if not keep_history:
+            self.history = TrainingHistory()
+            self.scores.clear()
+        self.set_state("starting")
+        self.progress.setValue(0)
+        self.status.setText(f"{run}: starting…")
+        self.add_message("info", f"{run} started")
+        self._draw()
+
+    def add_report(self, report: Any) -> None:
+        """Take a report of the running training."""
+        if isinstance(report, TrainStep):
+            self._on_step(report)
+        elif isinstance(report, Validation):
+            self.history.add_validation(report.step, report.miou, report.iou)
+            self._show_scores(report)
+        elif isinstance(report, TrainStarted):
+            self._on_started(report)
+        elif isinstance(report, Notice):
+            self.add_message(report.level, report.message)
+        elif isinstance(report, TrainDone):
+            self._on_done(report)
+        if not self._draw_timer.isActive():
+            self._draw_timer.start()
+
+    def add_message(self, level: str, text: str) -> None:
+        """Add a line to the messages; level is "info", "warning" or "error"."""
+        mark = "" if level == "info" else "⚠ "
+        self.messages.appendPlainText(f"{time.strftime('%H:%M')}  {mark}{text}")
+        self.messages.show()
+
+    # -- building ------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.network_form = ConfigForm(
+            NetworkConfig,
+            (*_NETWORK, *_NETWORK_MORE),
+            suggestions={"encoder": _ENCODERS, "weights": ["imagenet", "none"]},
+            parent=self,
+        )
+        self.train_form = ConfigForm(
+            TrainConfig, (*_TRAIN, *_TRAIN_MORE), choices={"scale": _SCALES}, parent=self
+        )
+        self.length = LengthRow()
+        for part in (self.network_form, self.train_form, self.length):
+            part.value_changed.connect(self.value_changed)
+        self.canvas = TrainingCanvas()
+        self.scores = QLabel()
+        self.scores.setWordWrap(True)
+        self.messages = QPlainTextEdit()
+        self.messages.setReadOnly(True)
+        self.messages.setMaximumBlockCount(200)
+        self.messages.setFixedHeight(5 * self.fontMetrics().height())
+        self.messages.hide()
+        self.layout_ = QVBoxLayout(self)
+        self.layout_.addLayout(self._make_form())
+        self.layout_.addWidget(self._make_more())
+        self.layout_.addLayout(self._make_buttons())
+        self.layout_.addLayout(self._make_progress())
+        self.layout_.addWidget(self.canvas, 1)
+        self.layout_.addWidget(self.scores)
+        self.layout_.addWidget(self.messages)
+
+    def _make_form(self) -> QFormLayout:
+        form = _form_layout()
+        self.network_form.add_rows(form, _NETWORK)
+        self.train_form.add_rows(form, _TRAIN)
+        form.addRow(self.length.label, self.length)
+        return form
+
+    def _make_more(self) -> QCollapsible:
+        more = QCollapsible("More")
+        more.layout().setContentsMargins(0, 0, 0, 0)
+        inner = QWidget()
+        form = _form_layout(inner)
+        self.network_form.add_rows(form, _NETWORK_MORE)
+        self.train_form.add_rows(form, _TRAIN_MORE)
+        more.addWidget(inner)
+        self.more = more
+        return more
+
+    def _make_buttons(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.start = self._button(row, "Start", "Train a new run on all painted images")
+        self.go_on = self._button(row, "Continue", "Go on with the run that was stopped")
+        self.pause = self._button(row, "Pause", "Hold the training after the present step")
+        self.stop = self._button(row, "Stop", "End the training; the model is kept")
+        self.start.clicked.connect(self.start_requested)
+        self.go_on.clicked.connect(self.continue_requested)
+        self.pause.clicked.connect(self._on_pause_clicked)
+        self.stop.clicked.connect(self.stop_requested)
+        return row
+
+    def _button(self, row: QHBoxLayout, text: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        row.addWidget(button)
+        return button
+
+    def _make_progress(self) -> QVBoxLayout:
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(10)
+        self.status = QLabel("Not trained yet")
+        self.status.setWordWrap(True)
+        column = QVBoxLayout()
+        column.setSpacing(2)
+        column.addWidget(self.progress)
+        column.addWidget(self.status)
+        return column
+
+    # -- showing -------------------------------------------------------------------------------
+
+    def _show_state(self) -> None:
+        idle = self._state == "idle"
+        self.start.setVisible(idle)
+        self.go_on.setVisible(idle and self._resumable is not None)
+        self.go_on.setToolTip(f"Go on with {self._resumable}, which was stopped")
+        self.pause.setVisible(not idle)
+        self.stop.setVisible(not idle)
+        self.pause.setText("Resume" if self._state == "paused" else "Pause")
+        self.pause.setEnabled(self._state in ("training", "paused"))
+        self.stop.setEnabled(self._state in ("starting", "training", "paused"))
+        self.progress.setVisible(not idle)
+        for form in (self.network_form, self.train_form):
+            form.set_enabled(idle)
+        self.length.setEnabled(idle)
+
+    def _on_started(self, report: TrainStarted) -> None:
+        self._steps = report.steps
+        if self._state == "starting":
+            self.set_state("training")
+        held_out = {
+            "images": f"{report.n_val_blocks} blocks of other images held out",
+            "superblocks": f"{report.n_val_blocks} blocks in patches held out",
+            "none": "nothing held out: paint more for a score",
+        }[report.validation]
+        self.add_message(
+            "info",
+            f"{report.n_labelled_blocks} blocks of {report.n_images} images on {report.device}, "
+            f"decoder stride {report.decoder_stride}, scale {report.scale:g}; {held_out}",
+        )
+
+    def _on_step(self, report: TrainStep) -> None:
+        self.history.add_step(report.step, report.loss)
+        self.progress.setValue(round(1000 * report.progress))
+        total = f" of {report.steps}" if report.steps else ""
+        left = self._pace.time_left(report.progress)
+        self.status.setText(f"Step {report.step}{total}{left}")
+        if self._state == "starting":
+            self.set_state("training")
+
+    def _on_done(self, report: TrainDone) -> None:
+        how = "stopped" if report.stopped else "done"
+        score = "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"
+        self.status.setText(f"Training {how} after {report.steps} steps: {score}")
+        self.add_message("info", f"{how}: {report.steps} steps, {score}; saved as {report.model}")
+
+    def _show_scores(self, report: Validation) -> None:
+        known = {name: f"{100 * v:.0f}" for name, v in report.iou.items() if v is not None}
+        mean = "-" if report.miou is None else f"{100 * report.miou:.1f}"
+        self.scores.setText(f"<b>mIoU {mean} %</b> &nbsp; " + chips(self._session.classes, known))
+
+    def _draw(self) -> None:
+        self.canvas.show_history(self.history, self._session.classes, self._steps)
+        empty = not self.history.steps and not self.history.val_steps
+        self.canvas.set_message("Loss and held-out IoU appear here" if empty else "")
+
+    def _on_theme(self, event: object = None) -> None:
+        self.canvas.set_colors(theme_colors(self._session.viewer.theme))
+        self._draw()
+
+    def _on_pause_clicked(self) -> None:
+        request = self.resume_requested if self._state == "paused" else self.pause_requested
+        request.emit()
+
+
+def _form_layout(parent: QWidget | None = None) -> QFormLayout:
+    form = QFormLayout(parent)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setVerticalSpacing(4)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+class _Pace:
+    """Estimate the time that is left from the last steps; a pause starts it anew."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque(maxlen=50)
+
+    def restart(self) -> None:
+        self._seen.clear()
+
+    def time_left(self, progress: float) -> str:
+        """Take the share that is done now, return the time that is left in words."""
+        self._seen.append((time.monotonic(), progress))
+        (then, before), (now, after) = self._seen[0], self._seen[-1]
+        if after <= before or now - then < 1:
+            return ""
+        seconds = (now - then) * (1 - after) / (after - before)
+        return f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.0f} min left"

@@ -1,0 +1,234 @@
+"""Plot canvases: they draw the curves of `ui.curves` and hold no rule of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import qtpy
+
+# pyqtgraph picks a binding of its own otherwise, and two in one process end badly.
+os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
+
+import pyqtgraph as pg
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_blockseg.ui.curves import (
+    Color,
+    Curve,
+    TrainingHistory,
+    block_ticks,
+    iou_curves,
+    loss_curves,
+    mixed,
+)
+
+if TYPE_CHECKING:
+    from napari_blockseg.core.classes import ClassInfo
+
+_SHARES = [(0.0, "0"), (0.25, ""), (0.5, "50"), (0.75, ""), (1.0, "100 %")]
+
+
+@dataclass(frozen=True)
+class PlotColors:
+    """Colors of a plot, from the viewer's theme: background, text, accent."""
+
+    background: Color = (38, 41, 48)
+    text: Color = (240, 241, 242)
+    accent: Color = (86, 180, 233)
+
+    @property
+    def grid(self) -> Color:
+        """Of axes and helper lines."""
+        return mixed(self.text, self.background, 0.45)
+
+
+def theme_colors(theme_id: str) -> PlotColors:
+    """Return the plot colors of a napari theme."""
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(theme_id)
+    light = sum(theme.background.as_rgb_tuple()[:3]) > 3 * 127
+    accent = (0, 114, 178) if light else (86, 180, 233)
+    return PlotColors(
+        tuple(theme.background.as_rgb_tuple()[:3]), tuple(theme.text.as_rgb_tuple()[:3]), accent
+    )
+
+
+class _Canvas(QWidget):
+    """A pyqtgraph view that does not move under the mouse, with a text for when it is empty."""
+
+    def __init__(self, height: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.colors = PlotColors()
+        self.view = pg.GraphicsLayoutWidget(self)
+        self.view.setMinimumHeight(height)
+        self.view.ci.layout.setContentsMargins(0, 6, 12, 0)
+        self.view.ci.layout.setVerticalSpacing(2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.view)
+        self.message = QLabel(self.view)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.message.setWordWrap(True)
+        self.message.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._lines: dict[tuple[int, str], pg.PlotDataItem] = {}
+
+    def set_message(self, text: str) -> None:
+        """Show a text over the plot; an empty one takes it away."""
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
+        """Keep the message in the middle."""
+        super().resizeEvent(event)
+        self.message.setGeometry(self.view.rect().adjusted(44, 4, -12, -24))
+
+    def set_colors(self, colors: PlotColors) -> None:
+        """Take the colors of a theme."""
+        self.colors = colors
+        self.view.setBackground(colors.background)
+        self.message.setStyleSheet(f"color: rgb{colors.text}; background: transparent;")
+        for plot in self._plots():
+            for side in ("left", "bottom"):
+                axis = plot.getAxis(side)
+                axis.setPen(pg.mkPen(colors.grid))
+                axis.setTextPen(pg.mkPen(colors.text))
+
+    def _plots(self) -> list[pg.PlotItem]:
+        return [item for item in self.view.ci.items if isinstance(item, pg.PlotItem)]
+
+    def _add_plot(self, row: int) -> pg.PlotItem:
+        plot = self.view.addPlot(row=row, col=0)
+        plot.setMouseEnabled(x=False, y=False)
+        plot.setMenuEnabled(False)
+        plot.hideButtons()
+        plot.getAxis("left").setWidth(42)
+        font = self.font()
+        font.setPointSizeF(max(font.pointSizeF() - 1, 7))
+        for side in ("left", "bottom"):
+            plot.getAxis(side).setStyle(tickFont=font, tickTextOffset=4, maxTickLevel=0)
+        plot.showGrid(y=True, alpha=0.12)
+        return plot
+
+    def _draw(self, plot: pg.PlotItem, curves: Sequence[Curve]) -> None:
+        """Draw the curves; lines of the last time are moved rather than made anew."""
+        wanted = {(id(plot), curve.name) for curve in curves}
+        for key in [k for k in self._lines if k[0] == id(plot) and k not in wanted]:
+            plot.removeItem(self._lines.pop(key))
+        for depth, curve in enumerate(curves):
+            key = (id(plot), curve.name)
+            if key not in self._lines:
+                self._lines[key] = plot.plot([], [], antialias=True, connect="finite")
+            line = self._lines[key]
+            line.setPen(pg.mkPen(curve.color, width=curve.width))
+            single = len(curve.x) == 1
+            line.setSymbol("o" if single else None)
+            line.setSymbolSize(6)
+            line.setSymbolBrush(pg.mkBrush(curve.color))
+            line.setData(curve.x, curve.y)
+            line.setZValue(depth)
+
+
+class SpectrumCanvas(_Canvas):
+    """Label spectrum: share of energy up to a cutoff, per class, with a cutoff that can be moved.
+
+    The axis names a cutoff by the block that resolves it. Beyond the block Nyquist, which is the
+    present grid, nothing is known; the plot ends there.
+    """
+
+    #: The user moved the cutoff: cycles per pixel.
+    cutoff_moved = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(170, parent)
+        self.plot = self._add_plot(0)
+        self.plot.setYRange(0, 1, padding=0.03)
+        self.plot.getAxis("left").setTicks([_SHARES])
+        self.plot.setLabel("bottom", "block that resolves it (pixels)")
+        self.nyquist = pg.InfiniteLine(angle=90, movable=False)
+        self.cutoff = pg.InfiniteLine(angle=90, movable=True)
+        self.cutoff_label = pg.InfLineLabel(self.cutoff, "", position=0.08, movable=False)
+        for line in (self.nyquist, self.cutoff):
+            self.plot.addItem(line, ignoreBounds=True)
+            line.setZValue(100)
+        self.cutoff.setCursor(Qt.CursorShape.SplitHCursor)
+        self.cutoff.sigPositionChanged.connect(self._on_cutoff_moved)
+        self._silent = False
+        self.set_colors(self.colors)
+
+    def set_colors(self, colors: PlotColors) -> None:
+        """Take the colors of a theme."""
+        super().set_colors(colors)
+        self.nyquist.setPen(pg.mkPen(colors.grid, width=1.5, style=Qt.PenStyle.DashLine))
+        self.cutoff.setPen(pg.mkPen(colors.text, width=1.5))
+        self.cutoff.setHoverPen(pg.mkPen(colors.accent, width=3))
+        self.cutoff_label.setColor(colors.text)
+        self.cutoff_label.fill = pg.mkBrush(*colors.background, 210)
+
+    def show_curves(self, curves: Sequence[Curve], low: float, block: int) -> None:
+        """Draw the spectrum from a lowest cutoff (cycles per pixel) to the grid's Nyquist."""
+        left, right = float(np.log2(low)), float(np.log2(0.5 / block))
+        self.plot.setXRange(left, right, padding=0.02)
+        self.plot.getAxis("bottom").setTicks([block_ticks(left, right)])
+        self.nyquist.setPos(right)
+        self._silent = True
+        self.cutoff.setBounds((left, right))
+        self._silent = False
+        self._draw(self.plot, curves)
+
+    def set_cutoff(self, cutoff: float) -> None:
+        """Move the cutoff line, cycles per pixel; says nothing."""
+        self._silent = True
+        self.cutoff.setPos(float(np.log2(cutoff)))
+        self._silent = False
+        self._label_cutoff()
+
+    def _label_cutoff(self) -> None:
+        cutoff = 2.0 ** self.cutoff.value()
+        self.cutoff_label.setFormat(f"{cutoff:.3g}/px")
+
+    def _on_cutoff_moved(self) -> None:
+        if not self._silent:
+            self._label_cutoff()
+            self.cutoff_moved.emit(float(2.0 ** self.cutoff.value()))
+
+
+class TrainingCanvas(_Canvas):
+    """Training as it goes: loss above, held-out IoU below, over steps."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(230, parent)
+        self.loss = self._add_plot(0)
+        self.iou = self._add_plot(1)
+        self.iou.setXLink(self.loss)
+        self.iou.setYRange(0, 1, padding=0.03)
+        self.iou.getAxis("left").setTicks([_SHARES])
+        self.loss.setLabel("left", "loss")
+        self.iou.setLabel("left", "held-out IoU")
+        self.iou.setLabel("bottom", "step")
+        self.loss.getAxis("bottom").setStyle(showValues=False)
+        self.set_colors(self.colors)
+
+    def show_history(
+        self, history: TrainingHistory, classes: Sequence[ClassInfo], steps: int | None
+    ) -> None:
+        """Draw a run; `steps` is its planned length, None when time decides."""
+        colors = self.colors
+        curves = loss_curves(history, colors.accent, colors.background)
+        self._draw(self.loss, curves)
+        self._draw(self.iou, iou_curves(history, classes, colors.text, colors.background))
+        reached = max([*history.steps[-1:], *history.val_steps[-1:], 1])
+        self.loss.setXRange(0, max(steps or 0, reached), padding=0.02)
+        self._fit_loss(curves[0].y)
+
+    def _fit_loss(self, values: np.ndarray) -> None:
+        """Leave a few wild steps outside rather than squeeze all the others to the ground."""
+        known = values[np.isfinite(values)]
+        if len(known):
+            top = max(float(np.percentile(known, 98)), float(known[-1])) * 1.1
+            self.loss.setYRange(0, top or 1.0, padding=0)
