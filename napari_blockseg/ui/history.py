@@ -29,13 +29,15 @@ class ProjectStep:
     """A step over all images: another block size, or another list of classes.
 
     ``labels`` maps image ids to the block labels (before, after); images that are not open are
-    added by the background thread while it converts them.
+    added by the background thread while it converts them. ``deleted`` is the value of a class
+    that the step deletes; None for a new block size.
     """
 
     op: str
     block: tuple[int, int]
     classes: tuple[tuple[ClassInfo, ...], tuple[ClassInfo, ...]]
     labels: dict[str, tuple[BlockLabels, BlockLabels]] = field(default_factory=dict)
+    deleted: int | None = None
 
 
 Step = Edit | ProjectStep

@@ -1,0 +1,161 @@
+"""How a project comes about by itself when someone paints on an image that has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from platformdirs import user_data_path
+
+from napari_blockseg.core import atomic
+from napari_blockseg.core.classes import ClassInfo, make_classes
+from napari_blockseg.core.errors import BlockSegError, ImageError
+from napari_blockseg.files.images import inspect_image
+from napari_blockseg.files.project import Project
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+SUFFIX = ".blockseg"
+ASK_ABOVE_BYTES = 500 * 2**20
+_BLOCKS_ACROSS = 32
+
+
+def unsaved_folder() -> Path:
+    """Return the folder in the user's data folder that holds projects nobody has named yet."""
+    return user_data_path("napari-blockseg", appauthor=False) / "unsaved"
+
+
+def unsaved_projects() -> list[Path]:
+    """Return the projects in :func:`unsaved_folder`, the one painted last first."""
+    found = [p.parent for p in unsaved_folder().glob(f"*{SUFFIX}/project.json")]
+    return sorted(found, key=_last_change, reverse=True)
+
+
+def default_classes() -> tuple[ClassInfo, ...]:
+    """Return the classes of a project that makes itself."""
+    return make_classes(["object", "background"])
+
+
+def default_block(shape: Sequence[int]) -> int:
+    """Return a block size (a power of two, 2 to 32) that puts about 32 blocks on the short side.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the image; the last two are rows and columns.
+
+    Examples
+    --------
+    >>> default_block((512, 768)), default_block((3000, 4000)), default_block((40, 40))
+    (16, 32, 2)
+    """
+    per_block = max(min(shape[-2:]) / _BLOCKS_ACROSS, 1)
+    return int(np.clip(2 ** int(np.log2(per_block)), 2, 32))
+
+
+@dataclass(frozen=True)
+class LayerImage:
+    """An image layer, read on the GUI thread, ready to become a project on the disk thread.
+
+    ``pixels`` is its array (not a copy), ``path`` the file that napari says it came from.
+    """
+
+    name: str
+    path: Path | None
+    pixels: Any
+    rgb: bool
+    spatial_shape: tuple[int, ...]
+    pixel_size: tuple[float, float]
+
+    @classmethod
+    def of(cls, layer: Image) -> LayerImage:
+        """Describe a layer.
+
+        Raises
+        ------
+        ImageError
+            If it is not one 2-D plane, grey or RGB.
+        """
+        pixels = layer.data[0] if layer.multiscale else layer.data
+        if layer.ndim != 2:
+            raise ImageError(
+                f'The layer "{layer.name}" has {layer.ndim} axes; blocks are painted on 2-D images '
+                "for now. Take one plane of it (right-click, Split Stack), or add its planes as "
+                "files to a project with `blockseg new`."
+            )
+        path = layer.source.path
+        return cls(
+            name=layer.name,
+            path=Path(path) if path and Path(path).is_file() else None,
+            pixels=pixels,
+            rgb=layer.rgb,
+            spatial_shape=tuple(int(n) for n in pixels.shape[:2]),
+            pixel_size=(float(layer.scale[-2]), float(layer.scale[-1])),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the array, in bytes."""
+        return int(np.prod(self.pixels.shape)) * np.dtype(self.pixels.dtype).itemsize
+
+    def readable_path(self) -> Path | None:
+        """Return the file when this package reads the same image from it, else None."""
+        if self.path is None:
+            return None
+        try:
+            info = inspect_image(self.path)
+        except (BlockSegError, OSError):
+            return None
+        same = tuple(info.spatial_shape) == self.spatial_shape
+        return self.path if same and (info.n_channels > 1) == self.rgb else None
+
+
+def project_for(image: LayerImage) -> Project:
+    """Make a project for an image in the user's data folder; runs on the disk thread.
+
+    An image that only napari can read, or that is no file at all, is copied into the project.
+    """
+    stem = re.sub(r"[^\w.-]+", "_", image.path.stem if image.path else image.name) or "image"
+    root = _free(unsaved_folder() / f"{stem}-{datetime.now():%Y-%m-%d}{SUFFIX}")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    path = image.readable_path()
+    if path is None:
+        path = _copy(image, root.with_suffix(".images") / f"{stem}.tif")
+    return Project.create(
+        root, [path], default_classes(), default_block(image.spatial_shape)
+    )
+
+
+def _copy(image: LayerImage, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.asarray(image.pixels)
+    axes = "YXS" if image.rgb else "YX"
+    with atomic.replacing(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            pixels.astype(np.uint8) if pixels.dtype == bool else pixels,
+            photometric="rgb" if image.rgb else "minisblack",
+            metadata={"axes": axes},
+        )
+    return path
+
+
+def _free(root: Path) -> Path:
+    name = root.stem
+    for number in range(2, 10_000):
+        if not root.exists():
+            return root
+        root = root.with_name(f"{name}-{number}{SUFFIX}")
+    raise BlockSegError(f"There are too many unsaved projects in {root.parent}. Delete some.")
+
+
+def _last_change(root: Path) -> float:
+    times = [p.stat().st_mtime for p in root.glob("journal/*.jsonl")]
+    return max([*times, (root / "project.json").stat().st_mtime])

@@ -1,0 +1,100 @@
+"""The layer that shows a prediction over its image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_blockseg.ui.geometry import TRANSFORM_EVENTS, copied_dims, data_to_world
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_blockseg.core.classes import ClassInfo
+
+NAME = "prediction"
+
+
+class PredictionView:
+    """Keep one Labels layer named "prediction" that lies on an image, pixel by pixel.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layer is shown; its selection stays as it is, so that painting goes on.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._image: Image | None = None
+        self.layer: Labels | None = None
+
+    def show(
+        self,
+        image: Image,
+        shape: tuple[int, ...],
+        classes: Sequence[ClassInfo],
+        mask: np.ndarray,
+        region: tuple[int, int, int, int] | None,
+        slice_index: tuple[int, ...],
+    ) -> None:
+        """Put a mask into the layer, which is made where there is none for this image yet."""
+        if self.layer is None or self._image is not image or self.layer not in self._viewer.layers:
+            self.clear()
+            self.layer = self._add(image, shape, classes)
+        row0, row1, col0, col1 = region or (0, shape[-2], 0, shape[-1])
+        self.layer.data[(*slice_index, slice(row0, row1), slice(col0, col1))] = mask
+        self.layer.refresh()
+
+    def set_classes(self, classes: Sequence[ClassInfo]) -> None:
+        """Show the prediction in the classes' colors and under their names."""
+        if self.layer is not None:
+            _color(self.layer, classes)
+
+    def clear(self) -> None:
+        """Remove the layer."""
+        if self._image is not None:
+            for event in TRANSFORM_EVENTS:
+                getattr(self._image.events, event).disconnect(self._follow)
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer, self._image = None, None
+
+    def _add(self, image: Image, shape: tuple[int, ...], classes: Sequence[ClassInfo]) -> Labels:
+        dtype = np.uint8 if len(classes) <= 255 else np.uint16
+        layer = Labels(
+            np.zeros(shape, dtype),
+            name=NAME,
+            opacity=0.5,
+            affine=data_to_world(image, len(shape)),
+            **copied_dims(image, len(shape)),
+        )
+        _color(layer, classes)
+        selected = set(self._viewer.layers.selection)
+        active = self._viewer.layers.selection.active
+        self._viewer.layers.insert(self._viewer.layers.index(image) + 1, layer)
+        self._viewer.layers.selection = selected
+        self._viewer.layers.selection.active = active
+        self._image = image
+        for event in TRANSFORM_EVENTS:
+            getattr(image.events, event).connect(self._follow)
+        return layer
+
+    def _follow(self, _event: Any = None) -> None:
+        if self.layer is not None and self._image is not None:
+            self.layer.affine = data_to_world(self._image, self.layer.ndim)
+
+
+def _color(layer: Labels, classes: Sequence[ClassInfo]) -> None:
+    colors: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}
+    colors |= {c.value: (*(part / 255 for part in c.color), 1.0) for c in classes}
+    layer.colormap = DirectLabelColormap(color_dict=colors)
+    layer.features = {
+        "index": [0, *(c.value for c in classes)],
+        "class": ["nothing predicted", *(c.name for c in classes)],
+    }
