@@ -248,16 +248,6 @@ def read_journal(path: Path | str, after_seq: int = 0) -> list[JournalRecord]:
     return records
 
 
-def last_seq(path: Path | str) -> int:
-    """Return the number of the last whole record, 0 when there is none."""
-    for line in reversed(_tail(Path(path)).split(b"\n")[:-1]):
-        known = _SEQ.match(line)
-        if known:
-            return int(known.group(1))
-    records = read_journal(path)
-    return records[-1].seq if records else 0
-
-
 def replay(labels: BlockLabels | None, records: Iterable[JournalRecord]) -> BlockLabels | None:
     """Return `labels` after `records`.
 
@@ -295,7 +285,7 @@ class JournalWriter:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(self.path)
-        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - held until close
+        self._file = self.path.open("ab", buffering=0)
 
     def append(self, record: JournalRecord) -> None:
         """Write one record, flush it to the disk."""
@@ -323,15 +313,6 @@ def _damaged_line(path: Path, number: int, records: list[JournalRecord]) -> Jour
         "on as it is, paint: the damaged journal is then kept beside the new one.",
         records,
     )
-
-
-def _tail(path: Path, size: int = 1 << 16) -> bytes:
-    try:
-        with path.open("rb") as handle:
-            handle.seek(max(0, path.stat().st_size - size))
-            return handle.read()
-    except FileNotFoundError:
-        return b""
 
 
 def _cut_torn_line(path: Path) -> None:

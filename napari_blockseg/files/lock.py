@@ -167,13 +167,13 @@ class ProjectLock:
         # whether it caught the stale one or the new lock of the other.
         aside = self.path.with_name(f".lock.{uuid.uuid4().hex}.stale")
         try:
-            os.replace(self.path, aside)
+            self.path.replace(aside)
         except FileNotFoundError:
             return
         caught = ProjectLock.__new__(ProjectLock)
         caught.path = aside
         if caught._read() != stale and not self.path.exists():
-            os.replace(aside, self.path)
+            aside.replace(self.path)
         aside.unlink(missing_ok=True)
 
 

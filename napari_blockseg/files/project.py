@@ -1,0 +1,564 @@
+"""A project: images, classes and block labels in one folder that other tools can read."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from napari_blockseg.core.classes import ClassInfo, make_classes
+from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
+from napari_blockseg.core.grid import BlockGrid
+from napari_blockseg.core.labels import BlockLabels, Changes
+from napari_blockseg.files import imagefiles, wholechange
+from napari_blockseg.files.imagefiles import Skipped
+from napari_blockseg.files.images import ImageData, inspect_image, read_image
+from napari_blockseg.files.labelstore import LabelStore
+from napari_blockseg.files.lock import ProjectLock
+from napari_blockseg.files.spec import ImageEntry, ProjectSpec, read_spec, unique_ids, write_spec
+from napari_blockseg.files.wholechange import RegridSummary
+
+ClassList = Sequence[ClassInfo] | Sequence[str]
+
+
+class Project:
+    """An open project folder. Use :meth:`create` or :meth:`open`, and it as a context manager.
+
+    Reading needs no lock and may go on while another process writes. Every method may be called
+    from any thread; those that write take turns.
+
+    Attributes
+    ----------
+    root : Path
+        The folder.
+    spec : ProjectSpec
+        What ``project.json`` says.
+    problems : dict of str to str
+        For images that cannot be used as they are: what is wrong, and the way out.
+    skipped : list of (Path, str)
+        Files that were not added, with the reasons.
+    """
+
+    def __init__(self, root: Path, spec: ProjectSpec, lock: ProjectLock | None) -> None:
+        self.root = root
+        self.spec = spec
+        self.problems: dict[str, str] = {}
+        self.skipped: Skipped = []
+        self._lock = lock
+        self._store = LabelStore(root)
+        self._turn = threading.RLock()
+
+    @classmethod
+    def create(
+        cls,
+        root: Path | str,
+        images: Sequence[Path | str],
+        classes: ClassList,
+        block: int = 16,
+        axes: str | None = None,
+    ) -> Self:
+        """Make a project and open it for writing.
+
+        Parameters
+        ----------
+        root : path
+            The folder, used as given. Must not exist.
+        images : sequence of path
+            Files, which must be readable, and folders, of which unreadable files are skipped (see
+            ``skipped``). Empty: images are added later.
+        classes : sequence of ClassInfo or str
+            Values 1..K.
+        block : int
+            Block size, in pixels.
+        axes : str, optional
+            Axes of the images, where the files do not say.
+
+        Raises
+        ------
+        ProjectError
+            If `root` exists or cannot be made.
+        ImageError
+            If a named image or every image is unreadable.
+        LabelError
+            If the classes are not values 1..K with different names, or the block is below 1.
+        """
+        root = Path(root)
+        if root.exists():
+            raise ProjectError(f"{root} exists already; give a path that does not, or remove it.")
+        known = _checked_classes(classes)
+        infos, skipped = imagefiles.inspect_all([Path(one) for one in images], axes)
+        BlockGrid((1, 1), block)  # refuses what is no block size
+        entries = imagefiles.make_entries(root, infos, axes)
+        name = root.name.removesuffix(".blockseg")
+        spec = ProjectSpec(name=name, classes=known, block=block, images=tuple(entries))
+        _make_folder(root, spec)
+        project = cls.open(root, write=True)
+        project.skipped = skipped
+        return project
+
+    @classmethod
+    def open(cls, root: Path | str, write: bool = False, take_over: bool = False) -> Self:
+        """Open a project.
+
+        Parameters
+        ----------
+        root : path
+            The folder.
+        write : bool
+            Take the lock and allow changes. A change of all labels that a crash left half done
+            is finished.
+        take_over : bool
+            Take the lock from a live process or another host.
+
+        Raises
+        ------
+        ProjectError
+            If there is no project, or ``project.json`` is damaged or from a newer version.
+            Trouble with one image only goes into ``problems``; the rest opens.
+        ProjectLockedError
+            If another process holds the lock.
+        """
+        root = Path(root)
+        spec = read_spec(root)
+        lock = ProjectLock(root) if write else None
+        if lock is not None:
+            lock.acquire(take_over)
+            spec = read_spec(root)  # whoever held the lock may have changed it meanwhile
+        project = cls(root, spec, lock)
+        try:
+            if write:
+                wholechange.finish(project)
+            project.check()
+        except BaseException:
+            project._abandon()
+            raise
+        return project
+
+    def check(self) -> dict[str, str]:
+        """Look for missing, moved and changed images and damaged labels; return ``problems``."""
+        problems = {}
+        for entry in self.spec.images:
+            found = [imagefiles.image_problem(self.root, entry), self._labels_problem(entry)]
+            if any(found):
+                problems[entry.id] = " ".join(one for one in found if one)
+        self.problems = problems
+        return problems
+
+    def close(self) -> None:
+        """Save labels that are only in the journal so far, give the lock back."""
+        with self._turn:
+            if self._lock is None or not self._lock.held:
+                return
+            try:
+                self._lock.check()
+                self._store.close()
+            except BlockSegError:
+                self._store.forget()  # taken over: the labels belong to the other process now
+            finally:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def writable(self) -> bool:
+        """Whether it was opened for writing (and not closed)."""
+        return self._lock is not None and self._lock.held
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self.spec.name
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The classes, values 1..K."""
+        return self.spec.classes
+
+    @property
+    def block(self) -> int:
+        """Block size, in pixels."""
+        return self.spec.block
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids of the images, in the order in which they were added."""
+        return [entry.id for entry in self.spec.images]
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the models, one folder a run."""
+        return self.root / "models"
+
+    @property
+    def predictions_dir(self) -> Path:
+        """Folder of the predictions, one folder a run."""
+        return self.root / "predictions"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of things that can be computed again; may be deleted at any time."""
+        return self.root / "cache"
+
+    def runs(self) -> list[str]:
+        """Return the names of the runs that have a model, oldest first."""
+        found = [path.parent for path in self.models_dir.glob("*/model.json")]
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+    def new_run_name(self) -> str:
+        """Return a name that no run has: date, time and four random letters."""
+        return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+
+    def entry(self, image_id: str) -> ImageEntry:
+        """Return what the project knows about an image.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such image.
+        """
+        for entry in self.spec.images:
+            if entry.id == image_id:
+                return entry
+        raise ProjectError(
+            f'The project {self.root} has no image "{image_id}"; it has '
+            f"{', '.join(self.image_ids[:10]) or 'none'}. Check the name, or add the image."
+        )
+
+    def image_path(self, image_id: str) -> Path:
+        """Return where an image is expected; it may be missing (see ``problems``)."""
+        return imagefiles.entry_path(self.root, self.entry(image_id))
+
+    def grid(self, image_id: str) -> BlockGrid:
+        """Return the block grid of an image at the project's block size."""
+        return BlockGrid(self.entry(image_id).spatial_shape, self.block)
+
+    def load_image(self, image_id: str) -> ImageData:
+        """Read an image.
+
+        Raises
+        ------
+        ProjectError
+            If the file is missing or has changed; the message names the way out.
+        ImageError
+            If it cannot be read.
+        """
+        entry = self.entry(image_id)
+        return read_image(imagefiles.require_image(self.root, entry), entry.given_axes)
+
+    def load_labels(self, image_id: str) -> BlockLabels:
+        """Return the block labels of an image, up to the last record of its journal.
+
+        Their grid is that of the labels themselves; while another process is changing the block
+        size it may differ from :attr:`block`.
+
+        Raises
+        ------
+        ProjectError
+            If the labels file is damaged, from a newer version or of another image.
+        """
+        with self._turn:
+            return self._store.state(image_id, self._empty(self.entry(image_id))).labels
+
+    def record(
+        self,
+        image_id: str,
+        changes: Changes,
+        op: str = "paint",
+        slice: tuple[int, ...] = (),  # noqa: A002
+    ) -> int:
+        """Put a change of block labels on disk, as a diff in the journal.
+
+        Parameters
+        ----------
+        image_id : str
+            The image.
+        changes : Changes
+            Cells with their new values; ``index`` without the axes that `slice` fixes.
+        op : str
+            "paint", "erase", "fill", "undo", "redo", "clear", ...
+        slice : tuple of int
+            Plane of a stack.
+
+        Returns
+        -------
+        int
+            Number of the last record. It is on disk when this returns.
+
+        Raises
+        ------
+        LabelError
+            If a cell lies outside the grid, or a value is no class.
+        ProjectError
+            If the project is open for reading only, or its lock was taken over.
+        """
+        with self._writing():
+            self._check_values(changes.new)
+            empty = self._empty(self.entry(image_id))
+            return self._store.record(image_id, empty, changes, op, slice)
+
+    def save_labels(self, image_id: str, labels: BlockLabels | None = None, op: str = "set") -> int:
+        """Write the labels file of an image.
+
+        Parameters
+        ----------
+        image_id : str
+            The image.
+        labels : BlockLabels, optional
+            What the labels shall be; what differs from the known ones is journalled first. None
+            saves what was recorded.
+        op : str
+            Name of that change in the journal.
+
+        Returns
+        -------
+        int
+            Number of the last record.
+        """
+        with self._writing():
+            empty = self._empty(self.entry(image_id))
+            if labels is None:
+                self._store.save(image_id, empty)
+                return self._store.state(image_id, empty).seq
+            if labels.grid.image_shape != empty.grid.image_shape:
+                raise LabelError(
+                    f"Got labels for an image of shape {labels.grid.image_shape}; image "
+                    f'"{image_id}" has {empty.grid.image_shape}.'
+                )
+            self._check_values(labels.values)
+            return self._store.set_labels(image_id, empty, labels, op)
+
+    def set_block(self, block: int, preview: bool = False) -> RegridSummary:
+        """Put the labels of all images on blocks of another size.
+
+        Parameters
+        ----------
+        block : int
+            New block size, in pixels.
+        preview : bool
+            Only count what would change.
+
+        Notes
+        -----
+        A crash on the way is finished when the project is next opened for writing. See
+        :meth:`undo_regrid`.
+        """
+        if preview:
+            return wholechange.regrid_summary(self, block)
+        with self._writing():
+            return wholechange.regrid_project(self, block)
+
+    def undo_regrid(self) -> RegridSummary:
+        """Take the last :meth:`set_block` back.
+
+        Labels that were not changed since are exactly what they were before; others are put on
+        the old block size by the same rules as by :meth:`set_block`.
+
+        Raises
+        ------
+        ProjectError
+            If there is nothing to take back.
+        """
+        with self._writing():
+            return wholechange.undo_regrid(self)
+
+    def set_classes(self, classes: ClassList, mapping: Mapping[int, int] | None = None) -> None:
+        """Change the classes.
+
+        Parameters
+        ----------
+        classes : sequence of ClassInfo or str
+            The new classes, values 1..K.
+        mapping : dict of int to int, optional
+            New value of old values (0: their blocks become unlabelled). Values it does not name
+            stay as they are.
+
+        Raises
+        ------
+        LabelError
+            If blocks are painted with a value that would no longer be a class: say in `mapping`
+            what becomes of it.
+        """
+        with self._writing():
+            wholechange.set_classes(self, _checked_classes(classes), dict(mapping or {}))
+
+    def set_split(self, split: Mapping[str, str]) -> None:
+        """Say which images are for what ("train", "val", "test"), by image id."""
+        with self._writing():
+            for image_id in split:
+                self.entry(image_id)
+            self._write_spec(split=dict(split))
+
+    def add_images(self, images: Sequence[Path | str], axes: str | None = None) -> list[str]:
+        """Add image files or folders, by the rules of :meth:`create`; return the new ids.
+
+        Files that the project has already are put on ``skipped``.
+        """
+        infos, skipped = imagefiles.inspect_all([Path(one) for one in images], axes)
+        with self._writing():
+            entries = imagefiles.make_entries(self.root, infos, axes, self.image_ids)
+            known = {entry.path for entry in self.spec.images}
+            new = [entry for entry in entries if entry.path not in known]
+            skipped += [
+                (self.root / entry.path, "it is in the project already")
+                for entry in entries
+                if entry.path in known
+            ]
+            self._write_spec(images=(*self.spec.images, *new))
+            self.skipped += skipped
+            return [entry.id for entry in new]
+
+    def add_array(self, name: str, array: NDArray[Any], axes: str) -> str:
+        """Add an array that is in no file: a copy is kept in the project.
+
+        Parameters
+        ----------
+        name : str
+            Becomes the image's id (with a number where it repeats).
+        array : array
+            The pixels.
+        axes : str
+            One letter out of TZCYX an axis, for instance "YX" or "YXC".
+
+        Returns
+        -------
+        str
+            The image's id.
+        """
+        with self._writing():
+            clean = "".join(one if one.isalnum() or one in " -_.()" else "_" for one in name)
+            clean = clean.strip(" .") or "image"
+            image_id = unique_ids([Path(f"{clean}.tif")], self.image_ids)[0]
+            path = self.root / "images" / f"{image_id}.tif"
+            imagefiles.write_array(path, array, axes)
+            entry = imagefiles.make_entry(self.root, image_id, inspect_image(path), None)
+            self._write_spec(images=(*self.spec.images, entry))
+            return image_id
+
+    def relink_image(self, image_id: str, path: Path | str, accept_changed: bool = False) -> None:
+        """Say where an image is now.
+
+        Raises
+        ------
+        ProjectError
+            If the file is another image, unless `accept_changed`; always if its shape differs.
+        """
+        with self._writing():
+            entry = self.entry(image_id)
+            info = inspect_image(path, entry.given_axes)
+            imagefiles.check_shape(entry, info)
+            new = imagefiles.make_entry(self.root, image_id, info, entry.given_axes)
+            if new.sha != entry.sha and not accept_changed:
+                raise ProjectError(
+                    f'{path} is not the file that was added as image "{image_id}": its content '
+                    "differs. Check the path, or accept the new content (accept_changed)."
+                )
+            self._replace_entry(new)
+
+    def accept_changed_image(self, image_id: str) -> None:
+        """Go on with an image whose content has changed; its shape must be the same."""
+        self.relink_image(image_id, self.image_path(image_id), accept_changed=True)
+
+    def _replace_entry(self, new: ImageEntry) -> None:
+        images = [new if entry.id == new.id else entry for entry in self.spec.images]
+        self._write_spec(images=tuple(images))
+        self.problems.pop(new.id, None)
+        if problem := self._labels_problem(new):
+            self.problems[new.id] = problem
+
+    def _write_spec(self, **changes: Any) -> None:
+        spec = self.spec.model_copy(update=changes)
+        write_spec(self.root, spec)
+        self.spec = spec
+
+    def _writing(self) -> _Turn:
+        return _Turn(self)
+
+    def _empty(self, entry: ImageEntry) -> BlockLabels:
+        return BlockLabels.empty(BlockGrid(entry.spatial_shape, self.block), len(self.classes))
+
+    def _check_values(self, values: NDArray[Any]) -> None:
+        top = int(values.max(initial=0))
+        if top > len(self.classes) or int(values.min(initial=0)) < 0:
+            raise LabelError(
+                f"Got label value {top}; the project has classes 1 to {len(self.classes)}. Add "
+                "the class first."
+            )
+
+    def _labels_problem(self, entry: ImageEntry) -> str | None:
+        with self._turn:
+            try:
+                return self._store.state(entry.id, self._empty(entry)).problem
+            except BlockSegError as error:
+                return str(error)
+
+    def _abandon(self) -> None:
+        self._store.forget()
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.release()
+
+
+class _Turn:
+    """One writer at a time, and only while the lock is still ours."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def __enter__(self) -> None:
+        self._project._turn.acquire()
+        try:
+            if self._project._lock is None:
+                raise ProjectError(
+                    f"The project {self._project.root} is open for reading only; open it with "
+                    "write=True to change it."
+                )
+            self._project._lock.check()
+        except BaseException:
+            self._project._turn.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._project._turn.release()
+
+
+def _checked_classes(classes: ClassList) -> tuple[ClassInfo, ...]:
+    if any(isinstance(one, str) for one in classes):
+        return make_classes([str(one) for one in classes])
+    known = tuple(one for one in classes if isinstance(one, ClassInfo))
+    make_classes([one.name for one in known])  # refuses none, empty and repeated names
+    if [one.value for one in known] != list(range(1, len(known) + 1)):
+        raise LabelError(
+            f"Got class values {[one.value for one in known]}; expected 1 to {len(known)} in order."
+        )
+    return known
+
+
+def _make_folder(root: Path, spec: ProjectSpec) -> None:
+    # Made aside and renamed: a project folder is there whole or not at all.
+    aside = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        aside.mkdir(parents=True)
+        for name in ("labels", "journal", "models", "predictions"):
+            (aside / name).mkdir()
+        write_spec(aside, spec)
+        aside.rename(root)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise ProjectError(f"{root} cannot be made: {error}. Choose another folder.") from error
