@@ -30,9 +30,9 @@ class Source:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Folder of a trained model.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGES...", help="Images, folders, or a project.")
+        list[str], typer.Argument(metavar="IMAGES", help="Images, folders, or a project.")
     ],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Where the masks go.")],
     probabilities: Annotated[

@@ -29,7 +29,7 @@ class Policy(StrEnum):
 
 
 def new(
-    project: Annotated[str, typer.Argument(help="Folder to create; it must not exist yet.")],
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Folder to create; it must not exist yet.")],
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     images: Annotated[
         list[str] | None,
@@ -127,7 +127,7 @@ def read_classes(names: str | None, path: str | None) -> tuple[ClassInfo, ...]:
 
 
 def simulate(
-    project: Annotated[str, typer.Argument(help="The project to label.")],
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The project to label.")],
     masks: Annotated[str, typer.Option("--masks", metavar="DIR", help="Dense masks.")],
     fraction: Annotated[
         float,

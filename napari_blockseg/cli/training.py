@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    project: Annotated[str, typer.Argument(help="The project whose block labels to learn.")],
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The project whose block labels to learn.")],
     network: Annotated[str | None, config_option(NetworkConfig, "network")] = None,
     encoder: Annotated[str | None, config_option(NetworkConfig, "encoder")] = None,
     weights: Annotated[str | None, config_option(NetworkConfig, "weights")] = None,
