@@ -129,8 +129,9 @@ class JournalRecord(BaseModel):
             common["token"] = token
         if len(changes) > _PACK_ABOVE:
             # Differences from cell to cell are mostly 0 and 1: they compress a hundredfold.
-            steps = np.diff(changes.index.astype(np.int32), axis=0, prepend=np.int32(0))
-            packed = {"steps": steps, "old": changes.old, "new": changes.new}
+            index = changes.index.astype(np.int32)
+            steps = np.concatenate([index[:1], index[1:] - index[:-1]])
+            packed: dict[str, IntArray] = {"steps": steps, "old": changes.old, "new": changes.new}
             return cls(**common, packed={k: PackedArray.pack(v) for k, v in packed.items()})
         return cls(
             **common,

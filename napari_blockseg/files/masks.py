@@ -353,7 +353,7 @@ def _with_suffix(path: Path, ndim: int, like: ImageInfo | None) -> Path:
     return path
 
 
-def _write_label_image(path: Path, values: IntArray, like: ImageInfo | None) -> None:
+def _write_label_image(path: Path, values: NDArray[Any], like: ImageInfo | None) -> None:
     with atomic.replacing(path) as temporary:
         if path.suffix.lower() == ".png":
             Image.fromarray(values).save(temporary)
@@ -361,7 +361,7 @@ def _write_label_image(path: Path, values: IntArray, like: ImageInfo | None) -> 
             tifffile.imwrite(temporary, values, **_tiff_tags(values, like))
 
 
-def _tiff_tags(values: IntArray, like: ImageInfo | None) -> dict[str, Any]:
+def _tiff_tags(values: NDArray[Any], like: ImageInfo | None) -> dict[str, Any]:
     tags: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
     axes = "YX"
     if like is not None and values.shape == like.spatial_shape:

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
-import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from napari_blockseg.core.classes import ClassInfo, make_classes
 from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, Changes
 from napari_blockseg.files import imagefiles, wholechange
-from napari_blockseg.files.imagefiles import Skipped
-from napari_blockseg.files.images import ImageData, inspect_image, read_image
-from napari_blockseg.files.labelstore import LabelStore
+from napari_blockseg.files.folder import ProjectFolder
+from napari_blockseg.files.images import inspect_image
 from napari_blockseg.files.lock import ProjectLock
-from napari_blockseg.files.spec import ImageEntry, ProjectSpec, read_spec, unique_ids, write_spec
+from napari_blockseg.files.spec import (
+    ClassList,
+    ImageEntry,
+    ProjectSpec,
+    checked_classes,
+    make_folder,
+    read_spec,
+    unique_ids,
+    write_spec,
+)
 from napari_blockseg.files.wholechange import RegridSummary
 
-ClassList = Sequence[ClassInfo] | Sequence[str]
 
-
-class Project:
+class Project(ProjectFolder):
     """An open project folder. Use :meth:`create` or :meth:`open`, and it as a context manager.
 
     Reading needs no lock and may go on while another process writes. Every method may be called
@@ -48,13 +49,8 @@ class Project:
     """
 
     def __init__(self, root: Path, spec: ProjectSpec, lock: ProjectLock | None) -> None:
-        self.root = root
-        self.spec = spec
-        self.problems: dict[str, str] = {}
-        self.skipped: Skipped = []
+        super().__init__(root, spec)
         self._lock = lock
-        self._store = LabelStore(root)
-        self._turn = threading.RLock()
 
     @classmethod
     def create(
@@ -93,13 +89,13 @@ class Project:
         root = Path(root)
         if root.exists():
             raise ProjectError(f"{root} exists already; give a path that does not, or remove it.")
-        known = _checked_classes(classes)
+        known = checked_classes(classes)
         infos, skipped = imagefiles.inspect_all([Path(one) for one in images], axes)
         BlockGrid((1, 1), block)  # refuses what is no block size
         entries = imagefiles.make_entries(root, infos, axes)
         name = root.name.removesuffix(".blockseg")
         spec = ProjectSpec(name=name, classes=known, block=block, images=tuple(entries))
-        _make_folder(root, spec)
+        make_folder(root, spec)
         project = cls.open(root, write=True)
         project.skipped = skipped
         return project
@@ -142,16 +138,6 @@ class Project:
             raise
         return project
 
-    def check(self) -> dict[str, str]:
-        """Look for missing, moved and changed images and damaged labels; return ``problems``."""
-        problems = {}
-        for entry in self.spec.images:
-            found = [imagefiles.image_problem(self.root, entry), self._labels_problem(entry)]
-            if any(found):
-                problems[entry.id] = " ".join(one for one in found if one)
-        self.problems = problems
-        return problems
-
     def close(self) -> None:
         """Save labels that are only in the journal so far, give the lock back."""
         with self._turn:
@@ -180,101 +166,6 @@ class Project:
     def writable(self) -> bool:
         """Whether it was opened for writing (and not closed)."""
         return self._lock is not None and self._lock.held
-
-    @property
-    def name(self) -> str:
-        """The project's name."""
-        return self.spec.name
-
-    @property
-    def classes(self) -> tuple[ClassInfo, ...]:
-        """The classes, values 1..K."""
-        return self.spec.classes
-
-    @property
-    def block(self) -> int:
-        """Block size, in pixels."""
-        return self.spec.block
-
-    @property
-    def image_ids(self) -> list[str]:
-        """Ids of the images, in the order in which they were added."""
-        return [entry.id for entry in self.spec.images]
-
-    @property
-    def models_dir(self) -> Path:
-        """Folder of the models, one folder a run."""
-        return self.root / "models"
-
-    @property
-    def predictions_dir(self) -> Path:
-        """Folder of the predictions, one folder a run."""
-        return self.root / "predictions"
-
-    @property
-    def cache_dir(self) -> Path:
-        """Folder of things that can be computed again; may be deleted at any time."""
-        return self.root / "cache"
-
-    def runs(self) -> list[str]:
-        """Return the names of the runs that have a model, oldest first."""
-        found = [path.parent for path in self.models_dir.glob("*/model.json")]
-        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
-
-    def new_run_name(self) -> str:
-        """Return a name that no run has: date, time and four random letters."""
-        return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-
-    def entry(self, image_id: str) -> ImageEntry:
-        """Return what the project knows about an image.
-
-        Raises
-        ------
-        ProjectError
-            If there is no such image.
-        """
-        for entry in self.spec.images:
-            if entry.id == image_id:
-                return entry
-        raise ProjectError(
-            f'The project {self.root} has no image "{image_id}"; it has '
-            f"{', '.join(self.image_ids[:10]) or 'none'}. Check the name, or add the image."
-        )
-
-    def image_path(self, image_id: str) -> Path:
-        """Return where an image is expected; it may be missing (see ``problems``)."""
-        return imagefiles.entry_path(self.root, self.entry(image_id))
-
-    def grid(self, image_id: str) -> BlockGrid:
-        """Return the block grid of an image at the project's block size."""
-        return BlockGrid(self.entry(image_id).spatial_shape, self.block)
-
-    def load_image(self, image_id: str) -> ImageData:
-        """Read an image.
-
-        Raises
-        ------
-        ProjectError
-            If the file is missing or has changed; the message names the way out.
-        ImageError
-            If it cannot be read.
-        """
-        entry = self.entry(image_id)
-        return read_image(imagefiles.require_image(self.root, entry), entry.given_axes)
-
-    def load_labels(self, image_id: str) -> BlockLabels:
-        """Return the block labels of an image, up to the last record of its journal.
-
-        Their grid is that of the labels themselves; while another process is changing the block
-        size it may differ from :attr:`block`.
-
-        Raises
-        ------
-        ProjectError
-            If the labels file is damaged, from a newer version or of another image.
-        """
-        with self._turn:
-            return self._store.state(image_id, self._empty(self.entry(image_id))).labels
 
     def record(
         self,
@@ -396,7 +287,7 @@ class Project:
             what becomes of it.
         """
         with self._writing():
-            wholechange.set_classes(self, _checked_classes(classes), dict(mapping or {}))
+            wholechange.set_classes(self, checked_classes(classes), dict(mapping or {}))
 
     def set_split(self, split: Mapping[str, str]) -> None:
         """Say which images are for what ("train", "val", "test"), by image id."""
@@ -487,11 +378,17 @@ class Project:
         write_spec(self.root, spec)
         self.spec = spec
 
-    def _writing(self) -> _Turn:
-        return _Turn(self)
-
-    def _empty(self, entry: ImageEntry) -> BlockLabels:
-        return BlockLabels.empty(BlockGrid(entry.spatial_shape, self.block), len(self.classes))
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time, and only while the lock is still ours."""
+        with self._turn:
+            if self._lock is None:
+                raise ProjectError(
+                    f"The project {self.root} is open for reading only; open it with write=True "
+                    "to change it."
+                )
+            self._lock.check()
+            yield
 
     def _check_values(self, values: NDArray[Any]) -> None:
         top = int(values.max(initial=0))
@@ -501,64 +398,8 @@ class Project:
                 "the class first."
             )
 
-    def _labels_problem(self, entry: ImageEntry) -> str | None:
-        with self._turn:
-            try:
-                return self._store.state(entry.id, self._empty(entry)).problem
-            except BlockSegError as error:
-                return str(error)
-
     def _abandon(self) -> None:
         self._store.forget()
         if self._lock is not None:
             with suppress(OSError):
                 self._lock.release()
-
-
-class _Turn:
-    """One writer at a time, and only while the lock is still ours."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-
-    def __enter__(self) -> None:
-        self._project._turn.acquire()
-        try:
-            if self._project._lock is None:
-                raise ProjectError(
-                    f"The project {self._project.root} is open for reading only; open it with "
-                    "write=True to change it."
-                )
-            self._project._lock.check()
-        except BaseException:
-            self._project._turn.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._project._turn.release()
-
-
-def _checked_classes(classes: ClassList) -> tuple[ClassInfo, ...]:
-    if any(isinstance(one, str) for one in classes):
-        return make_classes([str(one) for one in classes])
-    known = tuple(one for one in classes if isinstance(one, ClassInfo))
-    make_classes([one.name for one in known])  # refuses none, empty and repeated names
-    if [one.value for one in known] != list(range(1, len(known) + 1)):
-        raise LabelError(
-            f"Got class values {[one.value for one in known]}; expected 1 to {len(known)} in order."
-        )
-    return known
-
-
-def _make_folder(root: Path, spec: ProjectSpec) -> None:
-    # Made aside and renamed: a project folder is there whole or not at all.
-    aside = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        aside.mkdir(parents=True)
-        for name in ("labels", "journal", "models", "predictions"):
-            (aside / name).mkdir()
-        write_spec(aside, spec)
-        aside.rename(root)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise ProjectError(f"{root} cannot be made: {error}. Choose another folder.") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,13 +14,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_blockseg.core import atomic
-from napari_blockseg.core.classes import ClassInfo
-from napari_blockseg.core.errors import ProjectError
+from napari_blockseg.core.classes import ClassInfo, make_classes
+from napari_blockseg.core.errors import LabelError, ProjectError
 
 FORMAT_VERSION = 1
 FILE_NAME = "project.json"
 _SAMPLE_BYTES = 1 << 16
 _SAMPLES = 8
+ClassList = Sequence[ClassInfo] | Sequence[str]
 
 
 class ImageEntry(BaseModel):
@@ -190,3 +193,43 @@ def _damaged(path: Path, why: str) -> ProjectError:
         f"block labels in {path.parent / 'labels'} are plain TIFFs and can be opened without it; "
         "`blockseg new` makes a new project to copy them into."
     )
+
+
+def checked_classes(classes: ClassList) -> tuple[ClassInfo, ...]:
+    """Return classes as a project keeps them: values 1..K in order, different names.
+
+    Raises
+    ------
+    LabelError
+        If they are not.
+    """
+    if any(isinstance(one, str) for one in classes):
+        return make_classes([str(one) for one in classes])
+    known = tuple(one for one in classes if isinstance(one, ClassInfo))
+    make_classes([one.name for one in known])  # refuses none, empty and repeated names
+    if [one.value for one in known] != list(range(1, len(known) + 1)):
+        raise LabelError(
+            f"Got class values {[one.value for one in known]}; expected 1 to {len(known)} in order."
+        )
+    return known
+
+
+def make_folder(root: Path, spec: ProjectSpec) -> None:
+    """Make a project folder.
+
+    Raises
+    ------
+    ProjectError
+        If that cannot be done.
+    """
+    # Made aside and renamed: a project folder is there whole or not at all.
+    aside = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        aside.mkdir(parents=True)
+        for name in ("labels", "journal", "models", "predictions"):
+            (aside / name).mkdir()
+        write_spec(aside, spec)
+        aside.rename(root)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise ProjectError(f"{root} cannot be made: {error}. Choose another folder.") from error

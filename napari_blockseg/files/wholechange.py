@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
@@ -60,7 +61,14 @@ def regrid_summary(project: Project, block: int) -> RegridSummary:
     for _, labels in _existing(project):
         result = regrid(labels, block)
         totals += (1, result.changed_blocks, result.changed_pixels, result.labelled_pixels)
-    return RegridSummary(block, *(int(total) for total in totals))
+    return _summary(block, totals)
+
+
+def _summary(
+    block: int, totals: NDArray[np.int64], restored: tuple[str, ...] = ()
+) -> RegridSummary:
+    images, blocks, pixels, labelled = totals.tolist()
+    return RegridSummary(block, images, blocks, pixels, labelled, restored)
 
 
 def undo_regrid(project: Project) -> RegridSummary:
@@ -79,7 +87,7 @@ def undo_regrid(project: Project) -> RegridSummary:
     pending = PendingChange(op="undo", token=uuid.uuid4().hex)
     project._write_spec(block=history[-1], block_history=history[:-1], pending=pending)
     finish(project)
-    return RegridSummary(history[-1], *(int(total) for total in totals), tuple(restored))
+    return _summary(history[-1], totals, tuple(restored))
 
 
 def set_classes(project: Project, classes: tuple[ClassInfo, ...], mapping: dict[int, int]) -> None:
