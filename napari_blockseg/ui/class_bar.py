@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QRectF
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPainterPath
+from qtpy.QtGui import QColor, QPainter, QPainterPath, QPaintEvent
 from qtpy.QtWidgets import QWidget
 
 _HEIGHT = 12

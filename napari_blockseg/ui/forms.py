@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="BaseModel")
 _LIMITS = {"ge": "min", "le": "max", "multiple_of": "step"}
 _BIG = 10**9
+#: Stands for None in a combo box: magicgui shows None as a row of dashes.
+_NONE = "auto"
 
 
 def field_limits(field: FieldInfo) -> dict[str, float]:
@@ -39,7 +41,7 @@ def field_choices(annotation: Any) -> list[tuple[str, Any]] | None:
     if get_origin(annotation) is Literal:
         return [(str(value), value) for value in get_args(annotation)]
     if annotation == (bool | None):
-        return [("auto", None), ("on", True), ("off", False)]
+        return [("auto", _NONE), ("on", True), ("off", False)]
     return None
 
 
@@ -67,11 +69,12 @@ def make_editor(
     kind: Any = field.annotation
     if listed is not None:
         options["choices"] = list(listed)
-        widget = create_widget(
-            value=field.default, name=name, options=options, widget_type="ComboBox"
-        )
+        default = _NONE if field.default is None else field.default
+        widget = create_widget(value=default, name=name, options=options, widget_type="ComboBox")
     elif kind in (bool, str):
         widget = create_widget(field.default, annotation=kind, name=name, options=options)
+        if kind is bool:
+            widget.text = ""  # the row has a label already
     elif kind in (int, float):
         options |= {"min": 0, "max": _BIG, **field_limits(field)}
         if kind is float:
@@ -123,6 +126,7 @@ class ConfigForm(QObject, Generic[C]):
         self._kind = kind
         self._base = kind()
         self._silent = False
+        self._optional = {n for n, f in kind.model_fields.items() if allows_none(f.annotation)}
         self.editors: dict[str, ValueWidget[Any]] = {}
         for name in names:
             editor = make_editor(name, kind.model_fields[name], (choices or {}).get(name))
@@ -140,6 +144,8 @@ class ConfigForm(QObject, Generic[C]):
             If the fields do not fit together; the message names the field.
         """
         shown = {name: editor.value for name, editor in self.editors.items()}
+        for name in self._optional & shown.keys():
+            shown[name] = None if shown[name] == _NONE else shown[name]
         return checked(self._kind, self._base.model_dump() | shown)
 
     def set_value(self, config: C) -> None:
@@ -149,6 +155,7 @@ class ConfigForm(QObject, Generic[C]):
         try:
             for name, editor in self.editors.items():
                 value = getattr(config, name)
+                value = _NONE if value is None else value
                 if hasattr(editor, "choices") and value not in editor.choices:
                     editor.set_choice(str(value), value)
                 editor.value = value

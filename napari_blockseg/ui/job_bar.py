@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -39,7 +38,7 @@ class JobBar(QWidget):
         self.bar.setFixedHeight(10)
         self.text = QLabel()
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.stop = QToolButton()
+        self.stop = QPushButton()
         self.stop.setText("Stop")
         self.stop.clicked.connect(self.stop_requested)
         column = QVBoxLayout()

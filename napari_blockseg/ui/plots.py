@@ -67,7 +67,8 @@ class _Canvas(QWidget):
         self.colors = PlotColors()
         self.view = pg.GraphicsLayoutWidget(self)
         self.view.setMinimumHeight(height)
-        self.view.ci.layout.setContentsMargins(0, 6, 12, 0)
+        self.setMaximumHeight(round(1.6 * height))
+        self.view.ci.layout.setContentsMargins(0, 8, 14, 4)
         self.view.ci.layout.setVerticalSpacing(2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -79,20 +80,22 @@ class _Canvas(QWidget):
         self._lines: dict[tuple[int, str], pg.PlotDataItem] = {}
 
     def set_message(self, text: str) -> None:
-        """Show a text over the plot; an empty one takes it away."""
+        """Show a text in place of the plot; an empty one brings the plot back."""
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802  (Qt's name)
         """Keep the message in the middle."""
         super().resizeEvent(event)
-        self.message.setGeometry(self.view.rect().adjusted(44, 4, -12, -24))
+        self.message.setGeometry(self.view.rect())
 
     def set_colors(self, colors: PlotColors) -> None:
         """Take the colors of a theme."""
         self.colors = colors
         self.view.setBackground(colors.background)
-        self.message.setStyleSheet(f"color: rgb{colors.text}; background: transparent;")
+        self.message.setStyleSheet(
+            f"color: rgb{colors.text}; background: rgb{colors.background}; padding: 20px;"
+        )
         for plot in self._plots():
             for side in ("left", "bottom"):
                 axis = plot.getAxis(side)
@@ -111,7 +114,9 @@ class _Canvas(QWidget):
         font = self.font()
         font.setPointSizeF(max(font.pointSizeF() - 1, 7))
         for side in ("left", "bottom"):
-            plot.getAxis(side).setStyle(tickFont=font, tickTextOffset=4, maxTickLevel=0)
+            plot.getAxis(side).setStyle(
+                tickFont=font, tickTextOffset=4, maxTickLevel=0, hideOverlappingLabels=False
+            )
         plot.showGrid(y=True, alpha=0.12)
         return plot
 
@@ -147,7 +152,7 @@ class SpectrumCanvas(_Canvas):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(170, parent)
         self.plot = self._add_plot(0)
-        self.plot.setYRange(0, 1, padding=0.03)
+        self.plot.setYRange(0, 1, padding=0.06)
         self.plot.getAxis("left").setTicks([_SHARES])
         self.plot.setLabel("bottom", "block that resolves it (pixels)")
         self.nyquist = pg.InfiniteLine(angle=90, movable=False)
@@ -206,7 +211,8 @@ class TrainingCanvas(_Canvas):
         self.loss = self._add_plot(0)
         self.iou = self._add_plot(1)
         self.iou.setXLink(self.loss)
-        self.iou.setYRange(0, 1, padding=0.03)
+        # With a grid, pyqtgraph drops labels that reach out of the plot: leave them room.
+        self.iou.setYRange(0, 1, padding=0.12)
         self.iou.getAxis("left").setTicks([_SHARES])
         self.loss.setLabel("left", "loss")
         self.iou.setLabel("left", "held-out IoU")

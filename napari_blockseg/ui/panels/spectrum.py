@@ -146,6 +146,7 @@ class SpectrumPanel(QWidget):
         for widget in (self.canvas, self.table, self.words, self.regrid):
             layout.addWidget(widget)
         layout.setStretch(0, 1)
+        layout.addStretch(1)
 
     def _listen(self, session: Session) -> None:
         session.labels_changed.connect(self._on_labels_changed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -177,6 +178,10 @@ class TrainPanel(QWidget):
         self.messages.appendPlainText(f"{time.strftime('%H:%M')}  {mark}{text}")
         self.messages.show()
 
+    def show_failure(self, text: str) -> None:
+        """Tell in the status line that the run failed; the messages hold the whole story."""
+        self.status.setText(text.partition("\n")[0])
+
     # -- building ------------------------------------------------------------------------------
 
     def _build(self) -> None:
@@ -200,14 +205,15 @@ class TrainPanel(QWidget):
         self.messages.setMaximumBlockCount(200)
         self.messages.setFixedHeight(5 * self.fontMetrics().height())
         self.messages.hide()
-        self.layout_ = QVBoxLayout(self)
-        self.layout_.addLayout(self._make_form())
-        self.layout_.addWidget(self._make_more())
-        self.layout_.addLayout(self._make_buttons())
-        self.layout_.addLayout(self._make_progress())
-        self.layout_.addWidget(self.canvas, 1)
-        self.layout_.addWidget(self.scores)
-        self.layout_.addWidget(self.messages)
+        layout = QVBoxLayout(self)
+        layout.addLayout(self._make_form())
+        layout.addWidget(self._make_more())
+        layout.addLayout(self._make_buttons())
+        layout.addLayout(self._make_progress())
+        layout.addWidget(self.canvas, 3)
+        layout.addWidget(self.scores)
+        layout.addWidget(self.messages)
+        layout.addStretch(1)
 
     def _make_form(self) -> QFormLayout:
         form = _form_layout()
@@ -217,7 +223,9 @@ class TrainPanel(QWidget):
         return form
 
     def _make_more(self) -> QCollapsible:
-        more = QCollapsible("More")
+        more = QCollapsible("More", expandedIcon=QIcon(), collapsedIcon=QIcon())
+        more.toggled.connect(lambda open_: more.setText("Less  ▴" if open_ else "More  ▾"))
+        more.setText("More  ▾")
         more.layout().setContentsMargins(0, 0, 0, 0)
         inner = QWidget()
         form = _form_layout(inner)

@@ -24,6 +24,8 @@ class LengthRow(QWidget):
         self.number.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.unit = QComboBox()
         self.unit.addItems(list(_DEFAULTS))
+        self.unit.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.unit.setMinimumContentsLength(7)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.number, 1)

@@ -1,0 +1,55 @@
+"""Joins the session, the worker and the panels that need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_blockseg.ui.job_bar import WorkerStrip
+from napari_blockseg.ui.predict_jobs import PredictJobs
+from napari_blockseg.ui.train_job import TrainJob
+
+if TYPE_CHECKING:
+    from napari_blockseg.ui.panels.predict import PredictPanel
+    from napari_blockseg.ui.panels.train import TrainPanel
+    from napari_blockseg.ui.session import Session
+    from napari_blockseg.ui.worker_client import WorkerClient
+
+
+class Jobs(QObject):
+    """All that the worker does for one dock.
+
+    Parameters
+    ----------
+    session
+        The open project.
+    client
+        The worker, started with the first job.
+    train, predict
+        The panels; each gets a strip that tells when the worker is not well.
+    parent
+        Qt parent.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        client: WorkerClient,
+        train: TrainPanel,
+        predict: PredictPanel,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.client = client
+        self.training = TrainJob(session, client, train, self)
+        self.predictions = PredictJobs(session, client, predict, self.training, self)
+        for panel in (train, predict):
+            panel.layout().insertWidget(0, WorkerStrip(client, panel))
+        self.training.list_runs()
+
+    def close(self) -> None:
+        """End threads and the worker; waits for nothing."""
+        self.predictions.close()
+        self.training.close()
+        self.client.close()

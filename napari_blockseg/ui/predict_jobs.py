@@ -1,0 +1,308 @@
+"""Joins the Predict panel with the worker: previews, whole images, one after the other."""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_blockseg.core.reports import Notice, PredictDone, PredictProgress
+from napari_blockseg.ui.export import Export
+from napari_blockseg.ui.latest import Latest
+from napari_blockseg.ui.panels.predict import LIVE, PredictPanel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_blockseg.ui.session import Session
+    from napari_blockseg.ui.train_job import TrainJob
+    from napari_blockseg.ui.worker_client import WorkerClient
+
+#: A preview is cut to this side, in pixels, so that it stays one.
+PREVIEW_SIDE = 2048
+_SHOW_AFTER_MS = 200
+_VIEW_RESTS_MS = 300
+_FLUSH_SECONDS = 5.0
+
+Region = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class PredictTask:
+    """One prediction to ask for; `region` is None for a whole image."""
+
+    image_id: str
+    model: str
+    out: str
+    region: Region | None = None
+    index: tuple[int, ...] = ()
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it is of a region, to be looked at and thrown away."""
+        return self.region is not None
+
+
+def middle(region: Region, side: int = PREVIEW_SIDE) -> Region:
+    """Return a region, cut to its middle where it is longer than `side` pixels."""
+    row0, row1, col0, col1 = region
+    rows, cols = min(row1 - row0, side), min(col1 - col0, side)
+    row, col = row0 + (row1 - row0 - rows) // 2, col0 + (col1 - col0 - cols) // 2
+    return (row, row + rows, col, col + cols)
+
+
+def read_result(path: Path, task: PredictTask) -> tuple[PredictTask, np.ndarray]:
+    """Return a task with its mask, read whole; the file of a preview is removed."""
+    import tifffile
+
+    mask = tifffile.imread(path)
+    if task.is_preview:
+        path.unlink(missing_ok=True)
+    return task, mask
+
+
+class PredictJobs(QObject):
+    """Carry out what the Predict panel asks for.
+
+    Parameters
+    ----------
+    session
+        The open project; results are shown through it.
+    client
+        The worker.
+    panel
+        Its requests are carried out; progress and results go to it.
+    training
+        Says when there is a network in training and when it has learned.
+    parent
+        Qt parent.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        client: WorkerClient,
+        panel: PredictPanel,
+        training: TrainJob,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._client, self._panel = session, client, panel
+        self._training = training
+        self._waiting: deque[PredictTask] = deque()
+        self._current: tuple[int, PredictTask] | None = None
+        self._total = self._done = self._failed = 0
+        self._again = False
+        self._progress: tuple[float | None, str] = (None, "")
+        self._reader = Latest(read_result, parent=self)
+        self._export = Export(session, panel, self)
+        self._patience = self._timer(_SHOW_AFTER_MS, self._show_progress)
+        self._view_rests = self._timer(_VIEW_RESTS_MS, self._follow)
+        self._connect()
+
+    def close(self) -> None:
+        """End the background work."""
+        self._stop()
+        self._reader.close()
+        self._export.stop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the worker owes a prediction."""
+        return self._current is not None
+
+    def _timer(self, interval: int, slot: Any) -> QTimer:
+        timer = QTimer(self, interval=interval, singleShot=True)
+        timer.timeout.connect(slot)
+        return timer
+
+    def _connect(self) -> None:
+        panel, session, training = self._panel, self._session, self._training
+        panel.preview_requested.connect(self.preview)
+        panel.image_requested.connect(self._on_image_requested)
+        panel.all_images_requested.connect(self._on_all_requested)
+        panel.stop_requested.connect(self._stop)
+        panel.value_changed.connect(self._on_choice_changed)
+        self._client.report_received.connect(self._on_report)
+        self._client.request_failed.connect(self._on_failed)
+        self._reader.done.connect(self._on_result)
+        self._reader.failed.connect(session.report)
+        training.live_changed.connect(panel.set_live)
+        training.runs_listed.connect(panel.set_runs)
+        training.learned.connect(self._on_learned)
+        session.image_changed.connect(self._on_view_moved)
+        session.project_closed.connect(self._stop)
+        camera = session.viewer.camera.events
+        camera.zoom.connect(self._on_view_moved)
+        camera.center.connect(self._on_view_moved)
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def preview(self) -> None:
+        """Predict what is in view; while a preview runs, once more after it."""
+        if self._current is not None:
+            self._again = self._current[1].is_preview
+            return
+        region = self._session.visible_region()
+        if region is None or self._session.image_id is None:
+            self._panel.show_message("warning", "No part of the image is in view.")
+            return
+        folder = self._relative("cache_dir")
+        name = f"preview-{uuid.uuid4().hex[:8]}.tif"
+        task = PredictTask(
+            self._session.image_id,
+            self._panel.value().model,
+            f"{folder}/{name}",
+            middle(region),
+            self._session.slice_index(),
+        )
+        self._run([task])
+
+    def _on_image_requested(self) -> None:
+        if self._session.image_id is not None:
+            self._predict_images([self._session.image_id])
+
+    def _on_all_requested(self) -> None:
+        project = self._session.project
+        if project is not None:
+            self._predict_images([i for i in project.image_ids if i not in project.problems])
+
+    def _predict_images(self, image_ids: list[str]) -> None:
+        model = self._panel.value().model
+        run = self._training.run if model == LIVE else model
+        folder = f"{self._relative('predictions_dir')}/{run}"
+        index = self._session.slice_index()
+        self._run([PredictTask(i, model, f"{folder}/{i}.tif", None, index) for i in image_ids])
+
+    def _relative(self, folder: str) -> str:
+        project = self._session.project
+        return getattr(project, folder).relative_to(project.root).as_posix()
+
+    def _run(self, tasks: list[PredictTask]) -> None:
+        if self.busy or self._session.project is None or not tasks or not tasks[0].model:
+            return
+        self._waiting = deque(tasks)
+        self._total, self._done, self._failed = len(tasks), 0, 0
+        self._panel.show_message("info", "")
+        self._next()
+
+    def _next(self) -> None:
+        project = self._session.project
+        if not self._waiting or project is None:
+            self._finish()
+            return
+        task = self._waiting.popleft()
+        self._note_progress(None)
+        self._current = (-1, task)
+        number = self._client.predict(
+            project.root, task.image_id, task.model, task.out, task.region, task.index
+        )
+        if self._current == (-1, task):  # else it has failed within the call
+            self._current = (number, task)
+
+    def _stop(self) -> None:
+        self._waiting.clear()
+        self._again = False
+        if self._current is not None:
+            number, self._current = self._current[0], None
+            self._client.cancel(number)
+            self._panel.show_message("info", "Stopped.")
+        self._finish()
+
+    def _finish(self) -> None:
+        self._current = None
+        self._patience.stop()
+        self._panel.show_idle()
+        if self._again:
+            self._again = False
+            self.preview()
+
+    # -- the worker ----------------------------------------------------------------------------
+
+    def _on_report(self, number: int, report: Any) -> None:
+        if self._current is None or number != self._current[0]:
+            return
+        if isinstance(report, PredictProgress):
+            self._note_progress(report)
+        elif isinstance(report, Notice):
+            self._panel.show_message(report.level, report.message)
+        elif isinstance(report, PredictDone):
+            self._on_done(report, self._current[1])
+
+    def _on_done(self, report: PredictDone, task: PredictTask) -> None:
+        self._current = None
+        self._done += 1
+        project = self._session.project
+        if project is not None and task.image_id == self._session.image_id:
+            self._reader.ask(project.root / task.out, task)
+            where = "In view" if task.is_preview else task.image_id
+            self._panel.show_result(report.classes, where)
+        self._next()
+
+    def _on_failed(self, number: int, text: str) -> None:
+        if self._current is None or self._current[0] not in (number, -1):
+            return
+        self._current = None
+        self._failed += 1
+        self._again = False
+        many = f"{self._failed} of {self._total} images failed. " if self._total > 1 else ""
+        self._panel.show_message("error", many + text)
+        if self._client.status == "dead":
+            self._waiting.clear()
+        self._next()
+
+    def _on_result(self, result: tuple[PredictTask, np.ndarray]) -> None:
+        task, mask = result
+        self._session.show_prediction(task.image_id, mask, task.region, task.index)
+        self._set_opacity()
+
+    # -- showing -------------------------------------------------------------------------------
+
+    def _note_progress(self, report: PredictProgress | None) -> None:
+        part = report.done / report.total if report and report.total else None
+        if self._total > 1:
+            share: float | None = (self._done + self._failed + (part or 0)) / self._total
+            text = f"Image {self._done + self._failed + 1} of {self._total}"
+        else:
+            share = part
+            text = f"{report.done} of {report.total} {report.what}" if report else "Predicting…"
+        self._progress = (share, text)
+        if not self._panel.bar.isHidden():
+            self._show_progress()
+        elif not self._patience.isActive():
+            self._patience.start()
+
+    def _show_progress(self) -> None:
+        if self.busy:
+            self._panel.show_busy(*self._progress)
+
+    def _set_opacity(self) -> None:
+        layer = self._session.prediction_layer()
+        if layer is not None:
+            layer.opacity = self._panel.value().opacity
+
+    # -- keeping up to date --------------------------------------------------------------------
+
+    def _on_choice_changed(self) -> None:
+        self._set_opacity()
+        self._on_view_moved()
+
+    def _on_view_moved(self, event: object = None) -> None:
+        if self._panel.value().follow:
+            self._view_rests.start()
+
+    def _on_learned(self) -> None:
+        choice = self._panel.value()
+        if choice.follow and choice.model == LIVE:
+            self._follow()
+
+    def _follow(self) -> None:
+        choice = self._panel.value()
+        whole = self._current is not None and not self._current[1].is_preview
+        if choice.follow and choice.model and self._session.image_id is not None and not whole:
+            self.preview()

@@ -1,0 +1,198 @@
+"""Joins the Train panel with the worker: one training at a time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.reports import TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.ui.latest import Latest
+from napari_blockseg.ui.runs import RunInfo, list_runs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_blockseg.ui.panels.train import TrainPanel, TrainSettings
+    from napari_blockseg.ui.session import Session
+    from napari_blockseg.ui.worker_client import WorkerClient
+
+#: While training goes on, a preview is worth renewing this often, in seconds.
+_NEWS_SECONDS = 5.0
+_FLUSH_SECONDS = 5.0
+#: What a pressed button makes of the state until the worker answers.
+_CONTROLS = {"pause": None, "resume": None, "stop": "stopping"}
+
+
+class TrainJob(QObject):
+    """Start, pause, resume, stop and continue trainings of the session's project.
+
+    Parameters
+    ----------
+    session
+        The open project.
+    client
+        The worker.
+    panel
+        Its requests are carried out, the worker's reports go to it.
+    parent
+        Qt parent.
+    """
+
+    #: A network in training can be asked for predictions, or no longer.
+    live_changed = Signal(bool)
+    #: The network in training has learned something since the last time.
+    learned = Signal()
+    #: The project's runs: a list of `RunInfo`, newest first.
+    runs_listed = Signal(object)
+
+    def __init__(
+        self,
+        session: Session,
+        client: WorkerClient,
+        panel: TrainPanel,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._client, self._panel = session, client, panel
+        self._request: int | None = None
+        self._controls: set[int] = set()
+        self._run = ""
+        self._settings: TrainSettings | None = None
+        self._live = False
+        self._told = 0.0
+        self._runs = Latest(list_runs, parent=self)
+        self._runs.done.connect(self._on_runs)
+        panel.start_requested.connect(self._on_start)
+        panel.continue_requested.connect(self._on_continue)
+        panel.pause_requested.connect(lambda: self._control("pause"))
+        panel.resume_requested.connect(lambda: self._control("resume"))
+        panel.stop_requested.connect(lambda: self._control("stop"))
+        client.report_received.connect(self._on_report)
+        client.request_failed.connect(self._on_failed)
+        client.training_state.connect(self._on_state)
+        client.noticed.connect(self._on_notice)
+        session.project_opened.connect(self.list_runs)
+        session.project_closed.connect(self._on_project_closed)
+
+    @property
+    def run(self) -> str:
+        """Name of the run in training, or of the last one; "" before the first."""
+        return self._run
+
+    @property
+    def running(self) -> bool:
+        """Whether a training was asked for and has not ended."""
+        return self._request is not None
+
+    def list_runs(self) -> None:
+        """Look up the project's runs; `runs_listed` follows."""
+        if self._session.project is not None:
+            self._runs.ask(self._session.project.models_dir)
+
+    def close(self) -> None:
+        """End the background thread."""
+        self._runs.close()
+
+    # -- the panel -----------------------------------------------------------------------------
+
+    def _on_start(self) -> None:
+        project = self._session.project
+        if project is None:
+            self._panel.add_message("warning", "Open an image and paint some blocks first.")
+            return
+        try:
+            settings = self._panel.value()
+        except BlockSegError as error:
+            self._panel.add_message("error", str(error))
+            return
+        self._begin(project.root, project.new_run_name(), settings, resume=False)
+
+    def _on_continue(self) -> None:
+        project = self._session.project
+        if project is not None and self._run:
+            settings = self._settings or self._panel.value()
+            self._begin(project.root, self._run, settings, resume=True)
+
+    def _begin(self, root: Path, run: str, settings: TrainSettings, resume: bool) -> None:
+        if self.running:
+            return
+        if not self._session.flush(_FLUSH_SECONDS):
+            self._panel.add_message("warning", "The last strokes are not on disk yet; try again.")
+            return
+        self._run, self._settings = run, settings
+        # The panel first: a command that cannot be started fails within the next call.
+        self._panel.begin_run(run, keep_history=resume)
+        self._request = -1
+        number = self._client.train(root, run, settings.network, settings.train, resume)
+        if self._request is not None:
+            self._request = number
+
+    def _control(self, kind: str) -> None:
+        if self.running:
+            if _CONTROLS[kind] is not None:
+                self._panel.set_state(_CONTROLS[kind])
+            self._controls.add(self._client.request(kind))
+
+    # -- the worker ----------------------------------------------------------------------------
+
+    def _on_report(self, number: int, report: Any) -> None:
+        if number != self._request:
+            return
+        self._panel.add_report(report)
+        if isinstance(report, TrainDone):
+            self._end()
+        elif isinstance(report, (TrainStep, TrainStarted)):
+            self._set_live(True)
+        if isinstance(report, (Validation, TrainDone)) or (
+            isinstance(report, TrainStep) and time.monotonic() - self._told > _NEWS_SECONDS
+        ):
+            self._told = time.monotonic()
+            self.learned.emit()
+
+    def _on_failed(self, number: int, text: str) -> None:
+        if number in self._controls:
+            self._controls.discard(number)
+            self._panel.add_message("warning", text)
+        elif number == self._request or self._request == -1:
+            self._panel.add_message("error", text)
+            self._panel.show_failure(text)
+            self._end()
+
+    def _on_state(self, number: int, state: str) -> None:
+        self._controls.discard(number)
+        if self.running and state in ("training", "paused"):
+            self._panel.set_state(state)
+
+    def _on_notice(self, level: str, text: str) -> None:
+        self._panel.add_message(level, text)
+
+    def _end(self) -> None:
+        self._request = None
+        self._panel.set_state("idle")
+        self._set_live(False)
+        self.list_runs()
+
+    def _set_live(self, live: bool) -> None:
+        if live != self._live:
+            self._live = live
+            self.live_changed.emit(live)
+
+    # -- the session ---------------------------------------------------------------------------
+
+    def _on_runs(self, runs: list[RunInfo]) -> None:
+        unfinished = [run.name for run in runs if run.resumable]
+        if not self.running:
+            if self._run not in unfinished:
+                self._run = unfinished[0] if unfinished else self._run
+                self._settings = None
+            self._panel.set_resumable(self._run if self._run in unfinished else None)
+        self.runs_listed.emit(runs)
+
+    def _on_project_closed(self) -> None:
+        self._control("stop")
+        self._runs.forget()
+        self._panel.set_resumable(None)
+        self.runs_listed.emit([])
