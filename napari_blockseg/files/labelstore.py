@@ -244,10 +244,10 @@ def _following(
 def _full_index(
     labels: BlockLabels, changes: Changes, slice_: tuple[int, ...]
 ) -> tuple[int | NDArray[Any], ...]:
-    index = np.asarray(changes.index, np.int64).reshape(len(changes.new), -1)
     shape = labels.grid.shape
     if len(changes.new) == 0:
         return tuple(np.zeros(0, np.int64) for _ in shape)
+    index = np.asarray(changes.index, np.int64).reshape(len(changes.new), -1)
     full = np.concatenate([np.tile(slice_, (len(index), 1)).astype(np.int64), index], axis=1)
     if full.shape[1] != len(shape) or full.min() < 0 or (full >= shape).any():
         raise LabelError(
