@@ -6,12 +6,16 @@ that know what they changed, so that a new grid is a step like any other.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_blockseg.core.classes import ClassInfo
-    from napari_blockseg.core.labels import BlockLabels, Changes
+    from napari_blockseg.core.labels import Changes
 
 LIMIT = 500
 
@@ -26,18 +30,18 @@ class Edit:
 
 @dataclass(eq=False)
 class ProjectStep:
-    """A step over all images: another block size, or another list of classes.
+    """A step over all images: another block size, or a class less.
 
-    ``labels`` maps image ids to the block labels (before, after); images that are not open are
-    added by the background thread while it converts them. ``deleted`` is the value of a class
-    that the step deletes; None for a new block size.
+    ``block`` and ``classes`` are (before, after). ``deleted`` is the value of a class that the
+    step deletes, None for a new block size; ``cleared`` are the cells it had, (n, axes) by image
+    id: the disk thread fills them in.
     """
 
     op: str
     block: tuple[int, int]
     classes: tuple[tuple[ClassInfo, ...], tuple[ClassInfo, ...]]
-    labels: dict[str, tuple[BlockLabels, BlockLabels]] = field(default_factory=dict)
     deleted: int | None = None
+    cleared: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 Step = Edit | ProjectStep
@@ -93,3 +97,28 @@ def _move(source: list[Step], target: list[Step]) -> Step | None:
         return None
     target.append(source.pop())
     return target[-1]
+
+
+class Histories:
+    """The histories of all images of a project, between which project steps are shared."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, History] = {}
+
+    def of(self, image_id: str) -> History:
+        """Return the history of an image."""
+        return self._of.setdefault(image_id, History())
+
+    def push(self, step: ProjectStep, image_ids: Iterable[str]) -> None:
+        """Add a project step to the history of each of these images."""
+        for image_id in image_ids:
+            self.of(image_id).push(step)
+
+    def forget(self, step: ProjectStep, image_ids: Iterable[str]) -> None:
+        """Drop a project step that was taken back, or failed, from each of these images."""
+        for image_id in image_ids:
+            self.of(image_id).forget(step)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._of.clear()

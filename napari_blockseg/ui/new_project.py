@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 from platformdirs import user_data_path
 
-from napari_blockseg.core import atomic
 from napari_blockseg.core.classes import ClassInfo, make_classes
 from napari_blockseg.core.errors import BlockSegError, ImageError
 from napari_blockseg.files.images import inspect_image
@@ -122,29 +121,42 @@ def project_for(image: LayerImage) -> Project:
 
     An image that only napari can read, or that is no file at all, is copied into the project.
     """
-    stem = re.sub(r"[^\w.-]+", "_", image.path.stem if image.path else image.name) or "image"
+    name = image.path.stem if image.path else image.name
+    stem = re.sub(r"[^\w.-]+", "_", name).strip("._") or "image"
     root = _free(unsaved_folder() / f"{stem}-{datetime.now():%Y-%m-%d}{SUFFIX}")
-    root.parent.mkdir(parents=True, exist_ok=True)
     path = image.readable_path()
+    block = default_block(image.spatial_shape)
+    project = Project.create(root, [] if path is None else [path], default_classes(), block)
     if path is None:
-        path = _copy(image, root.with_suffix(".images") / f"{stem}.tif")
-    return Project.create(
-        root, [path], default_classes(), default_block(image.spatial_shape)
-    )
+        project.add_array(stem, np.asarray(image.pixels), "YXC" if image.rgb else "YX")
+    return project
 
 
-def _copy(image: LayerImage, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.asarray(image.pixels)
-    axes = "YXS" if image.rgb else "YX"
-    with atomic.replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            pixels.astype(np.uint8) if pixels.dtype == bool else pixels,
-            photometric="rgb" if image.rgb else "minisblack",
-            metadata={"axes": axes},
-        )
-    return path
+def move_project(project: Project, target: Path) -> Path:
+    """Close a project and move its folder; runs on the disk thread.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+
+    Raises
+    ------
+    BlockSegError
+        If `target` exists.
+    """
+    target = target if target.suffix == SUFFIX else target.with_name(target.name + SUFFIX)
+    if target.exists():
+        raise BlockSegError(f"{target} exists already. Choose another name.")
+    files = {entry.id: project.image_path(entry.id) for entry in project.spec.images}
+    inside = {i for i, path in files.items() if path.is_relative_to(project.root.resolve())}
+    project.close()
+    shutil.move(project.root, target)
+    with Project.open(target, write=True) as moved:
+        for image_id, path in files.items():
+            if image_id not in inside and image_id in moved.problems:
+                moved.relink_image(image_id, path)
+    return target
 
 
 def _free(root: Path) -> Path:

@@ -1,13 +1,17 @@
-"""Steps over all images of a project: another block size, a class less. And their way back."""
+"""Steps over all images of a project: another block size, a class less. And their way back.
+
+These functions run on the disk thread; the project folder does the conversion, crash-safe, and
+the session shows what comes out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_blockseg.core.labels import BlockLabels, regrid
+from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.labels import Changes
 from napari_blockseg.ui.history import ProjectStep
 
 if TYPE_CHECKING:
@@ -27,86 +31,60 @@ def delete_class_step(classes: tuple[ClassInfo, ...], value: int, block: int) ->
     return ProjectStep("clear", (block, block), (classes, after), deleted=value)
 
 
-def carried_out(step: ProjectStep, labels: BlockLabels) -> BlockLabels:
-    """Return labels as they are after the step."""
-    if step.deleted is None:
-        return regrid(labels, step.block[1]).labels
-    values = labels.values
-    moved = np.where(values > step.deleted, values - 1, values)
-    return labels.with_values(np.where(values == step.deleted, 0, moved).astype(values.dtype))
-
-
-def taken_back(
-    step: ProjectStep, labels: BlockLabels, known: tuple[BlockLabels, BlockLabels] | None
-) -> BlockLabels:
-    """Return labels as they were before the step.
-
-    Parameters
-    ----------
-    step : ProjectStep
-        What is taken back.
-    labels : BlockLabels
-        The labels now.
-    known : (BlockLabels, BlockLabels), optional
-        The image's labels right before and right after the step. Unless the image was painted
-        on since, "before" comes back exactly; what was painted since is carried over.
-    """
-    if known is not None and labels == known[1]:
-        return known[0]
-    if step.deleted is None:
-        return regrid(labels, step.block[0]).labels
-    values = labels.values
-    moved = np.where(values >= step.deleted, values + 1, values).astype(values.dtype)
-    if known is not None and known[1].grid == labels.grid:
-        moved = np.where(values == known[1].values, known[0].values, moved)
-    return labels.with_values(moved)
-
-
-def convert_closed_images(
-    project: Project, step: ProjectStep, skip: str | None, back: bool
-) -> list[str]:
-    """Carry a step out (or back) on all images that are not open; runs on the disk thread.
+def carry_out(project: Project, step: ProjectStep) -> str:
+    """Do a step on all images of a project.
 
     Returns
     -------
-    list of str
-        One message for each image that could not be converted; the others are.
+    str
+        What it changed, in words for the user.
     """
-    failed = []
+    if step.deleted is None:
+        done = project.set_block(step.block[1])
+        if not done.changed_blocks:
+            return f"Blocks are {step.block[1]} px now; nothing that was painted changed."
+        return (
+            f"Blocks are {step.block[1]} px now; {done.changed_pixels:,} of "
+            f"{done.labelled_pixels:,} painted pixels changed. Undo brings them back."
+        )
+    step.cleared = _cells_of(project, step.deleted)
+    moved = {v: v - 1 for v in range(step.deleted + 1, len(step.classes[0]) + 1)}
+    project.set_classes(step.classes[1], {step.deleted: 0, **moved})
+    cleared = sum(len(cells) for cells in step.cleared.values())
+    return f"The class is deleted; {cleared:,} blocks became unlabelled. Undo brings them back."
+
+
+def take_back(project: Project, step: ProjectStep) -> str:
+    """Undo a step on all images; what was painted since is kept.
+
+    Returns
+    -------
+    str
+        Nothing to say: "".
+    """
+    if step.deleted is None:
+        project.undo_regrid()
+        return ""
+    moved = {v: v + 1 for v in range(step.deleted, len(step.classes[1]) + 1)}
+    project.set_classes(step.classes[0], moved)
+    for image_id, cells in step.cleared.items():
+        labels = project.load_labels(image_id).values
+        free = cells[labels[tuple(cells.T)] == 0]
+        if len(free):
+            old = np.zeros(len(free), labels.dtype)
+            new = np.full(len(free), step.deleted, labels.dtype)
+            project.record(image_id, Changes(free, old, new), "undo")
+            project.save_labels(image_id)
+    return ""
+
+
+def _cells_of(project: Project, value: int) -> dict[str, np.ndarray]:
+    found = {}
     for image_id in project.image_ids:
-        if image_id == skip or image_id in project.problems:
-            continue
         try:
-            labels = project.load_labels(image_id)
-            if back:
-                after = taken_back(step, labels, step.labels.get(image_id))
-            else:
-                after = carried_out(step, labels)
-                step.labels[image_id] = (labels, after)
-            record_step(project, image_id, labels, after, step.op, back)
-        except (OSError, ValueError) as error:
-            failed.append(f"{image_id}: {error}")
-    return failed
-
-
-def record_step(
-    project: Project,
-    image_id: str,
-    before: BlockLabels,
-    after: BlockLabels,
-    op: str,
-    back: bool = False,
-) -> None:
-    """Journal a step on one image and write its label file."""
-    if before == after:
-        return
-    project.record_regrid(image_id, before, after, "undo" if back else op)
-    project.save_labels(image_id, after)
-
-
-def set_project(project: Project, block: int, classes: Sequence[ClassInfo]) -> None:
-    """Write block size and classes where they differ; runs on the disk thread."""
-    if project.block != block:
-        project.set_block(block)
-    if tuple(project.classes) != tuple(classes):
-        project.set_classes(classes)
+            cells = np.argwhere(project.load_labels(image_id).values == value)
+        except BlockSegError:
+            continue  # the project has it among its problems, and its labels stay as they are
+        if len(cells):
+            found[image_id] = cells
+    return found

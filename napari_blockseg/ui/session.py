@@ -26,23 +26,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_blockseg.core.classes import ClassInfo, default_color
 from napari_blockseg.core.errors import LabelError, ProjectError, ProjectLockedError
-from napari_blockseg.core.grid import BlockGrid
-from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.files.project import Project
 from napari_blockseg.ui import project_steps
+from napari_blockseg.ui.class_edits import with_added, with_changed
 from napari_blockseg.ui.disk import DiskThread
-from napari_blockseg.ui.history import Edit, History, ProjectStep
+from napari_blockseg.ui.history import Edit, Histories, ProjectStep
 from napari_blockseg.ui.image_layer import ShownImage, show_image
 from napari_blockseg.ui.layer import BlockLabelsLayer
-from napari_blockseg.ui.new_project import LayerImage, project_for
+from napari_blockseg.ui.new_project import LayerImage, move_project, project_for
 from napari_blockseg.ui.prediction_layer import PredictionView
 from napari_blockseg.ui.sheet import Sheet
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
+
+    from napari_blockseg.core.classes import ClassInfo
+    from napari_blockseg.core.labels import BlockLabels
 
 
 class Session(QObject):
@@ -87,10 +88,11 @@ class Session(QObject):
         self.project: Project | None = None
         self._classes: tuple[ClassInfo, ...] = ()
         self._block = 1
-        self._histories: dict[str, History] = {}
+        self._histories = Histories()
         self._sheet: Sheet | None = None
         self._shown: ShownImage | None = None
         self._wanted = 0
+        self._converting = False
         self._prediction = PredictionView(viewer)
         self._disk = DiskThread(self.report, self)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -149,6 +151,17 @@ class Session(QObject):
         """
         image = LayerImage.of(layer)
         self._load(f"Making a project for {image.name}", partial(project_for, image), layer=layer)
+
+    def save_project_as(self, target: Path | str) -> None:
+        """Move the project to another folder, where it gets a name; it stays open."""
+        if self.project is None:
+            return
+        project, image_id = self.project, self.image_id
+        self._load(
+            f"Moving to {Path(target).name}",
+            lambda: Project.open(move_project(project, Path(target)), write=True),
+            image_id,
+        )
 
     def close_project(self) -> None:
         """Save everything, unlock, and remove the layers that the session added."""
@@ -232,49 +245,30 @@ class Session(QObject):
 
     # ---- classes and grid
     def add_class(self, name: str, color: tuple[int, int, int] | None = None) -> int:
-        """Add a class and return its value.
-
-        Raises
-        ------
-        LabelError
-            If there is such a class, or the name is empty.
-        """
-        value = len(self._classes) + 1
-        info = ClassInfo(
-            value=value, name=self._free_name(name), color=color or default_color(value - 1)
-        )
-        self._set_classes((*self._classes, info))
-        return value
+        """Add a class and return its value; LabelError if there is one of that name."""
+        self._settle()
+        self._set_classes(with_added(self._classes, name, color))
+        return len(self._classes)
 
     def change_class(
         self, value: int, name: str | None = None, color: tuple[int, int, int] | None = None
     ) -> None:
-        """Rename or recolor a class.
-
-        Raises
-        ------
-        LabelError
-            If another class has that name, or it is empty.
-        """
-        change: dict[str, Any] = {}
-        if name is not None:
-            change["name"] = self._free_name(name, value)
-        if color is not None:
-            change["color"] = color
-        self._set_classes(
-            tuple(c.model_copy(update=change) if c.value == value else c for c in self._classes)
-        )
+        """Rename or recolor a class; LabelError if another one has that name."""
+        self._settle()
+        self._set_classes(with_changed(self._classes, value, name, color))
 
     def delete_class(self, value: int) -> None:
         """Delete a class; its blocks become unlabelled in one undoable, journalled step."""
+        self._settle()
         if not 1 <= value <= len(self._classes) or len(self._classes) == 1:
             raise LabelError("A project keeps at least one class. Add another one first.")
-        self._do(project_steps.delete_class_step(self._classes, value, self._block))
+        self._convert(project_steps.delete_class_step(self._classes, value, self._block))
 
     def regrid(self, block: int) -> None:
         """Give the project another block size, as one undoable step over all its images."""
+        self._settle()
         if self.project is not None and block != self._block:
-            self._do(project_steps.regrid_step(self._classes, self._block, block))
+            self._convert(project_steps.regrid_step(self._classes, self._block, block))
 
     def can_undo(self) -> bool:
         """Whether the shown image has a step to take back."""
@@ -286,12 +280,14 @@ class Session(QObject):
 
     def undo(self) -> None:
         """Take back the last step on the shown image."""
+        self._settle()
         if self._sheet is not None:
             self._sheet.commit()
             self._step(self._sheet.history.undo(), back=True)
 
     def redo(self) -> None:
         """Do the last undone step of the shown image again."""
+        self._settle()
         if self._sheet is not None:
             self._sheet.commit()
             self._step(self._sheet.history.redo(), back=False)
@@ -320,9 +316,7 @@ class Session(QObject):
         if image_id != self.image_id or self._shown is None or self._sheet is None:
             return
         shape = self._sheet.layer.grid.image_shape
-        self._prediction.show(
-            self._shown.layer, shape, self._classes, mask, region, slice_index
-        )
+        self._prediction.show(self._shown.layer, shape, self._classes, mask, region, slice_index)
 
     def prediction_layer(self) -> Labels | None:
         """Return the layer that :meth:`show_prediction` made, None before."""
@@ -403,7 +397,7 @@ class Session(QObject):
         self._shown = show_image(self.viewer, image_id, image, layer)
         blocks = BlockLabelsLayer(labels, self._classes, self._shown.layer, f"{image_id} blocks")
         blocks.on_undo, blocks.on_redo = self.undo, self.redo
-        history = self._histories.setdefault(image_id, History())
+        history = self._histories.of(image_id)
         self._sheet = Sheet(image_id, blocks, history, self.project, self._disk, self)
         self._sheet.changed.connect(partial(self.labels_changed.emit, image_id))
         self._sheet.stepped.connect(partial(self.history_changed.emit, image_id))
@@ -414,11 +408,6 @@ class Session(QObject):
         self.image_changed.emit(image_id)
         self.labels_changed.emit(image_id)
         self.history_changed.emit(image_id)
-        if labels.grid.block != self._block:
-            self.notice.emit(
-                f"{image_id} is painted in blocks of {labels.grid.block}, the project in blocks "
-                f"of {self._block}."
-            )
 
     def _leave_image(self) -> None:
         self._prediction.clear()
@@ -441,61 +430,69 @@ class Session(QObject):
     def _sheet_of(self, image_id: str | None) -> Sheet | None:
         return self._sheet if image_id in (None, self.image_id) else None
 
+    def _settle(self) -> None:
+        """Wait for a change of all images that is on its way: the next one builds on it."""
+        if self._converting:
+            self._disk.drain(60.0)
+
     def _step(self, step: Edit | ProjectStep | None, back: bool) -> None:
         if isinstance(step, Edit):
             self._sheet.apply(step.changes, "undo" if back else "redo", back)
-        elif step is not None:
-            self._convert(step, back)
-        if step is not None:
             self.history_changed.emit(self._sheet.image_id)
+        elif step is not None:
+            self._convert(step, back, in_history=True)
 
-    def _do(self, step: ProjectStep) -> None:
-        if self._sheet is not None:
-            self._sheet.commit()
-        for image_id in self.image_ids:
-            self._histories.setdefault(image_id, History()).push(step)
-        self._convert(step, back=False)
-        self.history_changed.emit(self.image_id or "")
-
-    def _convert(self, step: ProjectStep, back: bool) -> None:
+    def _convert(self, step: ProjectStep, back: bool = False, in_history: bool = False) -> None:
+        """Have the disk thread do a step on all images; nothing can be painted until it is done."""
         project, shown = self.project, self.image_id
         if project is None:
             return
-        swap = None
+        self._converting = True
         if self._sheet is not None:
-            before = self._sheet.labels()
-            swap = before, project_steps.converted(step, shown, before, back)
-            self._sheet.replace(swap[1])
+            self._sheet.hold()
+        others = [i for i in self.image_ids if not (in_history and i == shown)]
         if back:
-            for image_id in self.image_ids:
-                if image_id != shown:
-                    self._histories.setdefault(image_id, History()).forget(step)
-        self._block, self._classes = step.block[not back], step.classes[not back]
-        self._disk.submit(
-            partial(project_steps.write, project, step, shown, swap, back), then=self._on_converted
-        )
-        self._after_convert(step)
+            self._histories.forget(step, others)
+        else:
+            self._histories.push(step, others)
+        self.busy.emit("Changing all images")
 
-    def _after_convert(self, step: ProjectStep) -> None:
+        def work() -> tuple[str, BlockLabels | None]:
+            said = (project_steps.take_back if back else project_steps.carry_out)(project, step)
+            return said, None if shown is None else project.load_labels(shown)
+
+        self._disk.submit(
+            work,
+            then=partial(self._on_converted, step, shown),
+            failed=partial(self._on_not_converted, step),
+        )
+
+    def _on_converted(
+        self, step: ProjectStep, shown: str | None, done: tuple[str, BlockLabels | None]
+    ) -> None:
+        said, labels = done
+        self._converting = False
+        if self.project is None:
+            return
+        self._block, self._classes = self.project.block, tuple(self.project.classes)
+        if self._sheet is not None and self._sheet.image_id == shown:
+            self._sheet.replace(labels)
+        self.busy.emit("")
         if step.deleted is not None:
             self._tell_classes()
         else:
             self.regridded.emit(self._block)
+        if said:
+            self.notice.emit(said)
+        self.history_changed.emit(self.image_id or "")
 
-    def _on_converted(self, failed: list[str]) -> None:
-        if failed:
-            self.problem.emit("These images kept their old grid: " + "; ".join(failed))
-        if self.image_id:
-            self.saved.emit(self.image_id)
-
-    # ---- classes
-    def _free_name(self, name: str, value: int | None = None) -> str:
-        name = name.strip()
-        if not name:
-            raise LabelError("A class needs a name. Type one.")
-        if any(c.name == name and c.value != value for c in self._classes):
-            raise LabelError(f'There is a class "{name}" already. Choose another name.')
-        return name
+    def _on_not_converted(self, step: ProjectStep, error: BaseException) -> None:
+        self._converting = False
+        self._histories.forget(step, self.image_ids)
+        if self._sheet is not None:
+            self._sheet.release()
+        self.history_changed.emit(self.image_id or "")
+        self.report(error)
 
     def _set_classes(self, classes: tuple[ClassInfo, ...]) -> None:
         if self.project is None:

@@ -69,6 +69,7 @@ class Sheet(QObject):
         self._disk = disk
         self._forget_changes()
         self._dirty = False
+        self._mode = "pan_zoom"
         self._journaled_at = 0.0
         self._live = _single_shot(self, LIVE_MS, self._on_live)
         self._autosave = _single_shot(self, AUTOSAVE_MS, self.save)
@@ -88,9 +89,7 @@ class Sheet(QObject):
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:
         """Show other classes; the grid gets a wider dtype where their number asks for it."""
         if len(classes) > 255 and self.layer.data.dtype == np.uint8:
-            self.layer.set_labels(
-                BlockLabels(self.layer.grid, self.layer.data.astype(np.uint16))
-            )
+            self.layer.set_labels(BlockLabels(self.layer.grid, self.layer.data.astype(np.uint16)))
             self._forget_changes()
         self.layer.set_classes(classes)
 
@@ -114,12 +113,24 @@ class Sheet(QObject):
         self.changed.emit()
 
     def replace(self, labels: BlockLabels) -> None:
-        """Show labels of another grid or class list; the caller records that."""
-        self._live.stop()
+        """Show labels of another grid or class list, which are on disk already."""
         self.layer.set_labels(labels)
-        self._forget_changes()
         self._live.stop()
+        self._forget_changes()
+        self.release()
         self.changed.emit()
+
+    def hold(self) -> None:
+        """Put everything on its way to the disk, and let nothing be painted for a moment."""
+        self.commit()
+        self.save()
+        self._mode = str(self.layer.mode)
+        self.layer.editable = False
+
+    def release(self) -> None:
+        """Let it be painted again, with the tool from before."""
+        self.layer.editable = True
+        self.layer.mode = self._mode
 
     # ---- disk
     def save(self) -> None:
@@ -134,11 +145,6 @@ class Sheet(QObject):
             lambda: self._project.save_labels(self.image_id, labels),
             then=lambda _: None if self._dirty else self.saved.emit(),
         )
-
-    def mark_dirty(self) -> None:
-        """Have the label file written soon, after a step that was recorded elsewhere."""
-        self._dirty = True
-        self._autosave.start()
 
     def close(self) -> None:
         """Put everything on its way to the disk and let go of the layer."""
