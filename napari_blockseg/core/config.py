@@ -127,6 +127,12 @@ class TrainConfig(_Config):
     augment: bool = Field(
         default=True, title="Augment", description="Random flips, turns, scale and intensity."
     )
+    orientation: Literal["auto", "any", "upright"] = Field(
+        default="auto",
+        title="Orientation",
+        description="Whether images may be turned and flipped upside down to augment them: 'any' "
+        "for samples seen from above, 'upright' for scenes; 'auto' asks the labels.",
+    )
     validation: bool = Field(
         default=True, title="Hold out", description="Keep some labelled blocks for validation."
     )

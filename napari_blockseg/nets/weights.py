@@ -26,9 +26,7 @@ _PACKAGE_MEAN_STD = ([127 / 255] * 3, [128 / 255] * 3)
 _WAY_OUT = "Without pretrained weights training still works, slower: --weights none."
 
 
-def load_imagenet_weights(
-    backbone: nn.Module, name: str
-) -> tuple[list[float], list[float]] | None:
+def load_imagenet_weights(backbone: nn.Module, name: str) -> tuple[list[float], list[float]] | None:
     """Load ImageNet weights into a backbone for 3 channels.
 
     The default encoder takes them from its package; others through timm, which may download.
@@ -170,5 +168,6 @@ def _load_exactly(backbone: nn.Module, state: StateDict, source: str) -> None:
             f"or have another shape, the first is {bad[0]!r}. Check that encoder and weights belong "
             "together."
         )
-    backbone.load_state_dict({key: value for key, value in found.items() if value is not None},
-                             strict=False)
+    backbone.load_state_dict(
+        {key: value for key, value in found.items() if value is not None}, strict=False
+    )

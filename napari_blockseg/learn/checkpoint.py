@@ -1,0 +1,244 @@
+"""Saved models: ``model.safetensors`` with the weights, ``model.json`` with all else."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from napari_blockseg.core.atomic import replacing, write_json
+from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.errors import ModelError
+from napari_blockseg.core.normalize import Normalization
+from napari_blockseg.learn.data import WorkingGrid
+from napari_blockseg.learn.devices import pick_device
+from napari_blockseg.nets.build import build_network
+from napari_blockseg.nets.network import Network
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+SPEC_FILE = "model.json"
+
+
+class ModelSpec(BaseModel):
+    """Everything but the weights.
+
+    ``block`` is the block size (pixels) it was trained on, ``scale`` the working scale that came
+    of it; both set the geometry of prediction.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: Literal["blockseg-model"] = "blockseg-model"
+    format_version: int = FORMAT_VERSION
+    classes: tuple[ClassInfo, ...]
+    network: NetworkConfig
+    train: TrainConfig
+    normalization: Normalization
+    n_channels: int
+    block: int
+    scale: float
+    steps: int = 0
+    seconds: float = 0.0
+    n_labelled_blocks: int = 0
+    val_miou: float | None = None
+    val_iou: dict[str, float | None] = {}
+    val_pixel_accuracy: float | None = None
+    versions: dict[str, str] = {}
+
+    @property
+    def grid(self) -> WorkingGrid:
+        """How image pixels become working pixels."""
+        return WorkingGrid.for_scale(self.block, self.scale)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that is ready to predict, with its spec and device."""
+
+    spec: ModelSpec
+    network: Network
+    device: torch.device
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a model's numbers depend on."""
+    names = ("napari-blockseg", "torch", "torchvision", "timm", "numpy")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
+    """Write a model; a reader finds the old files or the new ones, whole."""
+    save_tensors(folder / WEIGHTS_FILE, weights)
+    write_json(folder / SPEC_FILE, spec.model_dump(mode="json"))
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors atomically as safetensors."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(plain, temporary, metadata=metadata)
+
+
+def load_model(path: Path | str, device: str = "auto") -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    path : path
+        The model's folder, or a file in it.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where it will run.
+
+    Raises
+    ------
+    ModelError
+        If files are missing, damaged, from a newer version, or do not belong together.
+    """
+    folder = model_folder(path)
+    spec = load_spec(folder)
+    network = build_network(
+        spec.network.model_copy(update={"weights": "none"}), len(spec.classes), spec.n_channels
+    )
+    load_weights(network, read_weights(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE))
+    target = pick_device(device)
+    network.to(device=target, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Model(spec, network, target)
+
+
+def model_folder(path: Path | str) -> Path:
+    """Return the folder of a model given by folder or file."""
+    path = Path(path)
+    folder = path.parent if path.is_file() else path
+    missing = [name for name in (SPEC_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"Got model {str(path)!r}; expected a folder with {SPEC_FILE} and {WEIGHTS_FILE}, "
+            f"found no {' and no '.join(missing)}. Train one, or give the folder of a run."
+        )
+    return folder
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """Read ``model.json``.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged or from a newer version.
+    """
+    path = folder / SPEC_FILE
+    try:
+        values: Any = json.loads(path.read_text("utf-8"))
+        version = values.get("format_version", 0)
+        if version > FORMAT_VERSION:
+            raise ModelError(
+                f"{path} has format version {version}; this napari-blockseg reads up to "
+                f"{FORMAT_VERSION}. Update it: pip install -U napari-blockseg."
+            )
+        return ModelSpec.model_validate(values)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, ValidationError) as error:
+        raise ModelError(
+            f"{path} is damaged ({type(error).__name__}); train again, or copy the model anew."
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file whole, without mapping it into memory.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged.
+    """
+    try:
+        # A mapped file could not be replaced on Windows; a clone is our own memory.
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is damaged ({error}); train again, or copy the model anew."
+        ) from error
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Load weights that must fit exactly.
+
+    Raises
+    ------
+    ModelError
+        If names or shapes differ.
+    """
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{source} does not fit the network that {SPEC_FILE} describes; the two files do not "
+            "belong together. Copy the model anew."
+        ) from error
+
+
+def load_initial_weights(
+    network: Network, classes: Sequence[ClassInfo], n_channels: int, path: Path
+) -> str:
+    """Start a network from a saved model: all of it, or all but classes that are new.
+
+    Logits are matched by class NAME; new classes start fresh.
+
+    Returns
+    -------
+    str
+        What was taken over, for the user.
+
+    Raises
+    ------
+    ModelError
+        If encoder, form or channels differ.
+    """
+    folder = model_folder(path)
+    spec = load_spec(folder)
+    given = read_weights(folder / WEIGHTS_FILE)
+    if spec.n_channels != n_channels:
+        raise ModelError(
+            f"Got --init {str(path)!r}, a model for {spec.n_channels} channel(s); these images "
+            f"have {n_channels}. Start from one for images like these."
+        )
+    own = network.state_dict()
+    old_names = [info.name for info in spec.classes]
+    matches = [
+        (new, old_names.index(info.name))
+        for new, info in enumerate(classes)
+        if info.name in old_names
+    ]
+    for key in [key for key in own if key.startswith("decoder.head.")]:
+        if key in given and given[key].shape[1:] == own[key].shape[1:]:
+            merged = own[key].clone()
+            for new, old in matches:
+                merged[new] = given[key][old]
+            given[key] = merged
+    misfits = [k for k in own if k not in given or given[k].shape != own[k].shape]
+    if misfits or len(given) != len(own):
+        raise ModelError(
+            f"Got --init {str(path)!r}, a {spec.network.form} {spec.network.network} on "
+            f"{spec.network.encoder}; its weights do not fit the network asked for. Use the same "
+            "network, form and encoder, or leave --init out."
+        )
+    network.load_state_dict(given)
+    return f"Started from {path}: {len(matches)} of {len(classes)} classes known to it."

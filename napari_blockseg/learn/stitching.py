@@ -1,0 +1,197 @@
+"""Logits of an image of any size, tile by tile, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_blockseg.core.tiles import Tile, plan_tiles
+from napari_blockseg.learn.devices import mixed_precision
+from napari_blockseg.nets.network import MULTIPLE, Network
+
+_CHUNK_VALUES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Finished rows of the decoder's grid: logits (classes, n, cols) from cell row ``start``.
+
+    ``done`` and ``total`` count tiles.
+    """
+
+    start: int
+    logits: Tensor
+    done: int
+    total: int
+
+
+@torch.inference_mode()
+def run_tiles(network: Network, tiles: Tensor, device: torch.device) -> Tensor:
+    """Return float32 logits on the decoder's grid of tiles (n, channels, rows, cols), on the CPU."""
+    moved = tiles.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+    with mixed_precision(device):
+        logits = network.coarse_logits(moved)
+    return logits.float().cpu()
+
+
+def stitch_tiles(
+    network: Network, image: Tensor, tile: int, halo: int, device: torch.device, batch_size: int = 1
+) -> Iterator[Rows]:
+    """Run the network over overlapping tiles and blend their logits.
+
+    Parameters
+    ----------
+    network : Network
+        In eval mode, on `device`.
+    image : (channels, rows, cols) tensor
+        In 0..1, at working scale.
+    tile, halo : int
+        Pixels at working scale; see :func:`napari_blockseg.core.tiles.plan_tiles`.
+    device : torch.device
+        Where the network is.
+    batch_size : int
+        Tiles of one shape that run together.
+
+    Yields
+    ------
+    Rows
+        After every batch; its logits cover the rows that no later tile touches (often none),
+        from top to bottom without gaps.
+
+    Notes
+    -----
+    Blending happens on the decoder's grid: up-sampling is linear, so blending before it gives the
+    same and needs 1 / stride**2 of the memory. Only the rows of tiles in work are held.
+    """
+    stride = network.decoder_stride
+    plan = plan_tiles((image.shape[1], image.shape[2]), tile, halo, MULTIPLE)
+    height = _cells(image.shape[1], stride)
+    width = _cells(image.shape[2], stride)
+    total = sum(len(row) for row in plan)
+    buffer, start, done = torch.zeros(0), 0, 0
+    for number, row in enumerate(plan):
+        stop = min(height, _cells(row[0].read[0].stop, stride))
+        last = number + 1 == len(plan)
+        final = height if last else plan[number + 1][0].read[0].start // stride
+        for group in _groups(row, batch_size):
+            logits = run_tiles(network, torch.stack([image[:, *t.read] for t in group]), device)
+            if buffer.shape[-2:] != (stop - start, width):
+                buffer = _grown(buffer, logits.shape[1], stop - start, width)
+            for one, part in zip(group, logits, strict=True):
+                _blend(buffer, one, part, stride, start)
+            done += len(group)
+            if group[-1] is not row[-1]:
+                yield Rows(start, buffer[:, :0], done, total)
+        ready = buffer[:, : final - start]
+        buffer = buffer[:, final - start :].clone()
+        yield Rows(start, ready, done, total)
+        start = final
+
+
+def _cells(pixels: int, stride: int) -> int:
+    """Return how many cells cover `pixels` once padded as the network pads."""
+    return -(-pixels // MULTIPLE) * MULTIPLE // stride
+
+
+def _grown(buffer: Tensor, channels: int, rows: int, cols: int) -> Tensor:
+    grown = torch.zeros(channels, rows, cols)
+    if buffer.ndim == 3:
+        grown[:, : buffer.shape[1]] = buffer
+    return grown
+
+
+def _groups(row: list[Tile], size: int) -> Iterator[list[Tile]]:
+    """Split a row of tiles into runs of at most `size` with one width."""
+    group: list[Tile] = []
+    for tile in row:
+        width = tile.cols.stop - tile.cols.start
+        if group and (len(group) == size or group[0].cols.stop - group[0].cols.start != width):
+            yield group
+            group = []
+        group.append(tile)
+    yield group
+
+
+def _blend(buffer: Tensor, tile: Tile, logits: Tensor, stride: int, start: int) -> None:
+    in_rows = _cell_weights(tile.rows.weights, stride, logits.shape[1])
+    in_cols = _cell_weights(tile.cols.weights, stride, logits.shape[2])
+    top, left = tile.read[0].start // stride - start, tile.read[1].start // stride
+    window = buffer[:, top : top + logits.shape[1], left : left + logits.shape[2]]
+    window += logits * (in_rows[:, None] * in_cols[None, :])
+
+
+def _cell_weights(weights: NDArray[np.float32], stride: int, cells: int) -> Tensor:
+    """Return the mean weight of each cell; cells beyond the image get the last pixel's."""
+    full = np.pad(weights, (0, cells * stride - len(weights)), mode="edge")
+    return torch.from_numpy(full.reshape(cells, stride).mean(1))
+
+
+class RowUpsampler:
+    """Bilinear interpolation from finished cell rows to image rows, as they come.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Size of the image, in image pixels.
+    cell : float
+        Image pixels per cell.
+    """
+
+    def __init__(self, rows: int, cols: int, cell: float) -> None:
+        self._rows, self._cell = rows, cell
+        self._columns = _positions(0, cols, cell)
+        self._next = 0
+        self._kept = torch.zeros(0)
+        self._first = 0
+
+    def push(self, logits: Tensor, last: bool) -> Iterator[tuple[int, Tensor]]:
+        """Take more cell rows; yield (first image row, values (channels, n, cols)) pieces.
+
+        Parameters
+        ----------
+        logits : (channels, n, cell cols) tensor
+            The next cell rows.
+        last : bool
+            Whether there are no more.
+        """
+        if self._kept.ndim == 3:
+            logits = torch.cat([self._kept, logits], 1)
+        if not logits.shape[1]:
+            return
+        stop = self._first + logits.shape[1]
+        end = self._rows if last else self._ready_before(stop)
+        size = max(1, _CHUNK_VALUES // (logits.shape[0] * len(self._columns)))
+        for begin in range(self._next, end, size):
+            piece = range(begin, min(begin + size, end))
+            at = _positions(piece.start, piece.stop, self._cell) - self._first
+            yield begin, _lerp(_lerp(logits, at, 1), self._columns, 2)
+        self._next = max(self._next, end)
+        # The next image row may still look at the last two cell rows.
+        keep = min(2, logits.shape[1])
+        self._kept, self._first = logits[:, -keep:], stop - keep
+
+    def _ready_before(self, stop: int) -> int:
+        """Return the first image row that needs cell row `stop` or a later one."""
+        at = _positions(0, self._rows, self._cell)
+        return int((at.floor() + 1 < stop).sum())
+
+
+def _positions(start: int, stop: int, cell: float) -> Tensor:
+    """Return where pixel centers lie among cell centers."""
+    return (torch.arange(start, stop, dtype=torch.float64) + 0.5) / cell - 0.5
+
+
+def _lerp(values: Tensor, at: Tensor, axis: int) -> Tensor:
+    """Interpolate linearly along an axis; positions beyond the ends take the end's value."""
+    at = at.clamp(0, values.shape[axis] - 1)
+    low = at.floor().long().clamp(max=max(0, values.shape[axis] - 2))
+    high = (low + 1).clamp(max=values.shape[axis] - 1)
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    share = (at - low).to(values.dtype).view(shape)
+    return torch.lerp(values.index_select(axis, low), values.index_select(axis, high), share)

@@ -1,0 +1,408 @@
+"""The training loop: a generator of reports that stops, and saves, when it is closed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.errors import ModelError
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.reports import (
+    Notice,
+    Report,
+    TrainDone,
+    TrainStarted,
+    TrainStep,
+    Validation,
+)
+from napari_blockseg.learn.checkpoint import (
+    Model,
+    ModelSpec,
+    library_versions,
+    load_initial_weights,
+    save_model,
+)
+from napari_blockseg.learn.data import TrainingImage
+from napari_blockseg.learn.dataset import Dataset
+from napari_blockseg.learn.devices import (
+    free_memory,
+    half_precision,
+    is_out_of_memory,
+    mixed_precision,
+    pick_device,
+)
+from napari_blockseg.learn.losses import batch_loss, class_weights
+from napari_blockseg.learn.metrics_log import MetricsLog
+from napari_blockseg.learn.optim import (
+    MeanWeights,
+    build_optimizer,
+    one_cycle,
+    set_learning_rate,
+)
+from napari_blockseg.learn.resume import TrainState, load_state, save_state
+from napari_blockseg.learn.sampling import Batch
+from napari_blockseg.learn.validate import validate
+from napari_blockseg.nets.build import build_network
+
+ChangedLabels = Callable[[], Mapping[str, BlockLabels]]
+
+MAX_GRADIENT = 5.0
+MAX_BAD_STEPS = 20
+VALIDATIONS = 10
+
+
+def train(
+    images: Sequence[TrainingImage],
+    classes: Sequence[ClassInfo],
+    network: NetworkConfig,
+    config: TrainConfig,
+    *,
+    out: Path,
+    init: Path | None = None,
+    resume: bool = False,
+    changed_labels: ChangedLabels | None = None,
+) -> Generator[Report, None, None]:
+    """Train a network on block labels.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        One block size, one number of channels. May read from disk on access.
+    classes : sequence of ClassInfo
+        The classes; their order is the order of the logits. Labels with other values count as
+        unlabelled.
+    network : NetworkConfig
+        What to build.
+    config : TrainConfig
+        How long and how.
+    out : Path
+        Folder of the model; written while training and at its end.
+    init : Path, optional
+        A saved model to start from.
+    resume : bool
+        Go on from what `out` holds. With `steps` on a CPU the end is that of a run that was never
+        interrupted.
+    changed_labels : callable, optional
+        Called before each step; returns the labels that changed since, by image id.
+
+    Yields
+    ------
+    Report
+        TrainStarted, then TrainStep after every step, with Validation and Notice between, and
+        TrainDone at the end. Not asking for the next report pauses; closing the generator stops and
+        saves.
+
+    Raises
+    ------
+    LabelError
+        If nothing is labelled, or only one class.
+    ImageError
+        If images differ in channels, or hold NaN.
+    NetworkError, ModelError
+        If the network cannot be built, or `init` or `out` cannot be used.
+    """
+    training = Training(
+        images,
+        classes,
+        network,
+        config,
+        out=out,
+        init=init,
+        resume=resume,
+        changed_labels=changed_labels,
+    )
+    yield from training.reports()
+
+
+class Training:
+    """One run of training; :func:`train` is its plain form.
+
+    Beyond the reports it gives the model as it is, between two of them: :meth:`live_model`.
+    Parameters as in :func:`train`.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        classes: Sequence[ClassInfo],
+        network: NetworkConfig,
+        config: TrainConfig,
+        *,
+        out: Path,
+        init: Path | None = None,
+        resume: bool = False,
+        changed_labels: ChangedLabels | None = None,
+    ) -> None:
+        self._started = time.perf_counter()
+        self._classes = tuple(classes)
+        self._config = config
+        self._out = Path(out)
+        self._changed_labels = changed_labels
+        self._notices: list[Notice] = []
+        state = load_state(self._out, network, config, self._classes) if resume else None
+        self._state = state or TrainState.fresh(config)
+        self._device = pick_device(config.device)
+        self._data = Dataset(
+            images, self._classes, config, self._state.rng, self._state.holdout, self._note
+        )
+        self._state.holdout = self._data.holdout
+        with self._own_randomness():
+            self._network_config = network
+            built = network if state is None else network.model_copy(update={"weights": "none"})
+            self._network = build_network(built, len(classes), self._data.n_channels)
+        if init is not None and state is None:
+            said = load_initial_weights(self._network, classes, self._data.n_channels, init)
+            self._note(said)
+        self._network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = build_optimizer(self._network, config)
+        self._mean = MeanWeights(self._network)
+        self._scaler = torch.amp.GradScaler(
+            self._device.type, enabled=half_precision(self._device) == torch.float16
+        )
+        if state is not None:
+            state.restore(self._network, self._mean.network, self._optimizer)
+        self._weigh_classes()
+        self._last_validation: Validation | None = None
+        self._bad_steps = 0
+        self._log = MetricsLog(self._out, self._state.step)
+
+    def live_model(self) -> Model:
+        """Return the model as it is now; it changes with the next step."""
+        return Model(self._spec(), self._mean.network, self._device)
+
+    def reports(self) -> Generator[Report, None, None]:
+        """Train, report by report; see :func:`train`."""
+        saved = False
+        try:
+            self._state.elapsed += time.perf_counter() - self._started
+            for report in self._reports():
+                self._log.add(report)
+                saved = isinstance(report, TrainDone)
+                yield report
+        except GeneratorExit:
+            if not saved:
+                self._save()
+            raise
+        finally:
+            self._log.flush()
+
+    def _reports(self) -> Iterator[Report]:
+        state, stopped = self._state, False
+        yield self._train_started()
+        last_save = time.perf_counter()
+        mark = self._next_mark()
+        while self._progress() < 1:
+            with self._clock():
+                self._take_changed_labels()
+            yield from self._take_notices()
+            if not self._data.sampler.counts.sum():
+                stopped = True
+                break
+            report = self._step()
+            yield from self._take_notices()
+            if report is not None:
+                yield report
+            if self._progress() >= mark and self._progress() < 1:
+                yield from self._validate()
+                mark = self._next_mark()
+            if time.perf_counter() - last_save > self._config.checkpoint_seconds:
+                self._save()
+                last_save = time.perf_counter()
+        yield from self._validate()
+        self._save()
+        yield TrainDone(
+            steps=state.step,
+            seconds=state.elapsed,
+            val_miou=self._last_validation.miou if self._last_validation else None,
+            model=str(self._out),
+            stopped=stopped,
+        )
+
+    def _train_started(self) -> TrainStarted:
+        data, config = self._data, self._config
+        return TrainStarted(
+            steps=config.total_steps,
+            minutes=config.minutes,
+            n_images=data.n_images,
+            n_labelled_blocks=data.n_train_blocks + data.n_val_blocks,
+            n_train_blocks=data.n_train_blocks,
+            n_val_blocks=data.n_val_blocks,
+            validation=data.holdout.kind,
+            device=str(self._device),
+            scale=data.grid.scale,
+            decoder_stride=self._network.decoder_stride,
+            resumed_at=self._state.step,
+        )
+
+    def _step(self) -> TrainStep | None:
+        """Take one step; None when it did not count."""
+        state = self._state
+        with self._clock() as clock:
+            rate = self._config.learning_rate * one_cycle(self._progress())
+            set_learning_rate(self._optimizer, rate)
+            try:
+                with self._own_randomness():
+                    loss = self._learn(self._data.sampler.draw(state.batch_size))
+            except (RuntimeError, MemoryError) as error:
+                self._halve_batch(error)
+                return None
+            self._check_loss(loss)
+            state.step += 1
+            self._mean.update(self._network, state.step)
+        return TrainStep(
+            step=state.step,
+            steps=self._config.total_steps,
+            loss=loss,
+            learning_rate=rate,
+            seconds=clock[0],
+            progress=min(1.0, self._progress()),
+        )
+
+    def _learn(self, batch: Batch) -> float:
+        """Descend along the gradient of one batch; return its loss."""
+        self._network.train()
+        images = batch.images.to(self._device, memory_format=torch.channels_last)
+        targets = [target.to(self._device) for target in batch.targets]
+        with mixed_precision(self._device):
+            logits = self._network(images)
+        loss = batch_loss(logits, targets, self._weights, self._config.loss)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
+        if self._scaler.is_enabled() or torch.isfinite(norm):
+            self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return float(loss.detach())
+
+    def _check_loss(self, loss: float) -> None:
+        self._bad_steps = 0 if abs(loss) < float("inf") else self._bad_steps + 1
+        if self._bad_steps >= MAX_BAD_STEPS:
+            raise ModelError(
+                f"The loss has not been a finite number for {MAX_BAD_STEPS} steps; training went "
+                f"astray at learning rate {self._config.learning_rate:g}. Use a smaller one."
+            )
+
+    def _halve_batch(self, error: Exception) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        if self._state.batch_size == 1:
+            raise ModelError(
+                f"Out of memory on {self._device} with one crop of {self._config.crop} pixels. Use "
+                "smaller crops, a lighter network, or another device."
+            ) from error
+        self._state.batch_size //= 2
+        self._optimizer.zero_grad(set_to_none=True)
+        free_memory(self._device)
+        self._note(
+            f"Out of memory: going on with {self._state.batch_size} crops a step.", "warning"
+        )
+
+    def _validate(self) -> Iterator[Report]:
+        if not self._data.n_val_blocks:
+            return
+        with self._clock():
+            self._last_validation = validate(
+                self.live_model(), self._data, self._classes, self._state.step
+            )
+        yield self._last_validation
+
+    def _take_changed_labels(self) -> None:
+        changed = self._changed_labels() if self._changed_labels else None
+        if not changed:
+            return
+        self._data.update(changed)
+        if self._data.sampler.counts.sum():
+            self._weigh_classes()
+        else:
+            self._note(
+                "All labels to train on were erased: training ends here and what it learned is "
+                "saved. Paint some blocks and resume.",
+                "warning",
+            )
+
+    def _weigh_classes(self) -> None:
+        counts = torch.from_numpy(self._data.sampler.counts)
+        self._weights = class_weights(counts, self._config.class_balance).to(self._device)
+
+    def _progress(self) -> float:
+        steps = self._config.total_steps
+        if steps is not None:
+            return self._state.step / steps
+        return self._state.elapsed / (60 * (self._config.minutes or 1))
+
+    def _next_mark(self) -> float:
+        """Return the progress at which to validate next."""
+        every, steps = self._config.validate_every, self._config.total_steps
+        if every and steps:
+            return (self._state.step // every + 1) * every / steps
+        if every:
+            raise ModelError("validate_every counts steps; with minutes leave it at 0.")
+        return (int(self._progress() * VALIDATIONS + 1e-9) + 1) / VALIDATIONS
+
+    def _spec(self) -> ModelSpec:
+        seen = self._last_validation
+        return ModelSpec(
+            classes=self._classes,
+            network=self._network_config,
+            train=self._config,
+            normalization=self._data.normalization,
+            n_channels=self._data.n_channels,
+            block=self._data.block,
+            scale=self._data.grid.scale,
+            steps=self._state.step,
+            seconds=self._state.elapsed,
+            n_labelled_blocks=self._data.n_train_blocks + self._data.n_val_blocks,
+            val_miou=seen.miou if seen else None,
+            val_iou=seen.iou if seen else {},
+            val_pixel_accuracy=seen.pixel_accuracy if seen else None,
+            versions=library_versions(),
+        )
+
+    def _save(self) -> None:
+        save_model(self._out, self._spec(), self._mean.network.state_dict())
+        save_state(
+            self._out,
+            self._state,
+            self._network_config,
+            self._config,
+            self._classes,
+            self._network,
+            self._mean.network,
+            self._optimizer,
+        )
+        self._log.flush()
+
+    def _note(self, message: str, level: str = "info") -> None:
+        self._notices.append(Notice.model_validate({"message": message, "level": level}))
+
+    def _take_notices(self) -> Iterator[Notice]:
+        taken, self._notices = self._notices, []
+        yield from taken
+
+    @contextmanager
+    def _clock(self) -> Iterator[list[float]]:
+        """Add the time of a block of work to what counts as training; pauses do not."""
+        start, spent = time.perf_counter(), [0.0]
+        try:
+            yield spent
+        finally:
+            spent[0] = time.perf_counter() - start
+            self._state.elapsed += spent[0]
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Use this run's torch generator, whatever others draw from the global one between."""
+        others = torch.get_rng_state()
+        torch.set_rng_state(self._state.torch_rng)
+        try:
+            yield
+        finally:
+            self._state.torch_rng = torch.get_rng_state()
+            torch.set_rng_state(others)
