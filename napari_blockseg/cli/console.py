@@ -1,7 +1,7 @@
 """What the command line says: results on stdout, warnings and errors on stderr.
 
-On a terminal long work draws a bar; elsewhere it writes plain lines, a bounded number of them, so that
-a log file stays readable.
+On a terminal long work draws a bar; elsewhere it writes plain lines, a bounded number of them, so
+that a log file stays readable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import typer
 
 _SECONDS_BETWEEN_LINES = 5.0
 
-#: ``advance(share_done, text)``: how far long work is (0 to 1, None when unknown), and what it does.
+#: ``advance(share, text)``: how far long work is (0 to 1, None when unknown), and what it does.
 Advance = Callable[[float | None, str], None]
 
 

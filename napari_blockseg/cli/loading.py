@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import psutil
 
-from napari_blockseg.core.atomic import replacing
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice
@@ -18,91 +16,90 @@ if TYPE_CHECKING:
     from napari_blockseg.files.project import Project
     from napari_blockseg.learn.data import TrainingImage
 
-_SHARE_OF_FREE_MEMORY = 0.25
-_MOST_BYTES = 4 * 2**30
+Index = tuple[int, ...]
 
 
-def memory_budget() -> int:
-    """Return how many bytes of pixels training may hold: a quarter of what is free, 4 GiB at most."""
-    return min(_MOST_BYTES, int(psutil.virtual_memory().available * _SHARE_OF_FREE_MEMORY))
+@dataclass(frozen=True)
+class LabelledPlane:
+    """A plane with labelled blocks: where it is, and its labels."""
+
+    image_id: str
+    index: Index
+    labels: BlockLabels
+
+    @property
+    def name(self) -> str:
+        """What it is called: the image's id, and its position in a stack."""
+        return f"{self.image_id}[{','.join(map(str, self.index))}]" if self.index else self.image_id
 
 
-def training_images(project: Project, budget: int | None = None) -> Iterator[TrainingImage | Notice]:
-    """Load the labelled images of a project one by one.
+class ProjectImages(Sequence["TrainingImage"]):
+    """The labelled planes of a project; pixels are read from disk when one is asked for.
+
+    Only the image that was read last is held, so memory is bounded by the largest image (and by
+    what the reader of this sequence keeps). Block labels are small and stay in memory: what is
+    painted later belongs to the next training.
 
     Parameters
     ----------
     project : Project
         An open project.
-    budget : int, optional
-        Bytes of pixels to hold in memory; by default `memory_budget`. What goes beyond lies in the
-        project's cache folder and is memory-mapped.
 
-    Yields
-    ------
-    TrainingImage or Notice
-        One item for each slice with a labelled block; a warning for each image that cannot be read.
-
-    Notes
-    -----
-    Images without labels are not read at all.
+    Attributes
+    ----------
+    planes : list of LabelledPlane
+        What there is to train on.
+    notices : list of Notice
+        A warning for each image that has labels and cannot be used.
     """
-    left = memory_budget() if budget is None else budget
-    for image_id in project.image_ids:
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._last: tuple[str, Any] | None = None
+        self.planes: list[LabelledPlane] = []
+        self.notices: list[Notice] = []
+        for image_id in project.image_ids:
+            self._add(image_id)
+
+    def __len__(self) -> int:
+        return len(self.planes)
+
+    @overload
+    def __getitem__(self, index: int) -> TrainingImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TrainingImage]: ...
+    def __getitem__(self, index: int | slice) -> TrainingImage | list[TrainingImage]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        from napari_blockseg.learn.data import TrainingImage
+
+        plane = self.planes[index]
+        pixels = self._pixels(plane.image_id)[plane.index]
+        return TrainingImage(plane.name, pixels, plane.labels)
+
+    def _pixels(self, image_id: str) -> Any:
+        if self._last is None or self._last[0] != image_id:
+            self._last = None  # never two images in memory
+            self._last = (image_id, self._project.load_image(image_id).pixels)
+        return self._last[1]
+
+    def _add(self, image_id: str) -> None:
         try:
-            for item in _labelled_slices(project, image_id, left):
-                left -= 0 if isinstance(item.pixels, np.memmap) else item.pixels.nbytes
-                yield item
-        except (BlockSegError, OSError) as error:
-            message = f"Image {image_id!r} is left out of the training: {error}"
-            yield Notice(level="warning", message=message)
+            labels = self._project.load_labels(image_id)
+            if not labels.values.any():
+                return
+            problem = self._project.problems.get(image_id)
+        except BlockSegError as error:
+            problem = str(error)
+        if problem is not None:
+            message = f"Image {image_id!r} is left out of the training: {problem}"
+            self.notices.append(Notice(level="warning", message=message))
+            return
+        for index in labelled_indices(labels):
+            self.planes.append(LabelledPlane(image_id, index, labels.plane(index)))
 
 
-def _labelled_slices(project: Project, image_id: str, left: int) -> Iterator[TrainingImage]:
-    from napari_blockseg.learn.data import TrainingImage
-
-    labels = project.load_labels(image_id)
-    indices = labelled_indices(labels)
-    if not indices:
-        return
-    pixels = project.load_image(image_id).pixels
-    for index in indices:
-        # A copy, since a view would keep the whole stack alive.
-        plane = np.ascontiguousarray(pixels[index]) if index else pixels
-        if plane.nbytes > left:
-            plane = _spill(plane, project.cache_dir, _cache_name(project, image_id, index))
-        else:
-            left -= plane.nbytes
-        yield TrainingImage(slice_name(image_id, index), plane, labels.plane(index))
-
-
-def labelled_indices(labels: BlockLabels) -> list[tuple[int, ...]]:
+def labelled_indices(labels: BlockLabels) -> list[Index]:
     """Return the positions on the leading axes where a block is labelled; [()] for a 2-D image."""
     marked = labels.values.any(axis=(-2, -1))
     return [tuple(int(i) for i in index) for index in np.argwhere(marked)]
-
-
-def slice_name(image_id: str, index: tuple[int, ...]) -> str:
-    """Return what a slice is called: the image's id, and its position in a stack."""
-    return f"{image_id}[{','.join(map(str, index))}]" if index else image_id
-
-
-def _cache_name(project: Project, image_id: str, index: tuple[int, ...]) -> str:
-    # Named by content, so that a file is never replaced while it is mapped.
-    place = "_".join(map(str, index))
-    return f"{image_id}-{place}-{project.entry(image_id).sha[:16]}.npy"
-
-
-def _spill(plane: Any, folder: Path, name: str) -> Any:
-    """Return the plane memory-mapped from the cache folder, written there if need be."""
-    path = folder / name
-    if not path.exists():
-        with replacing(path) as temporary:
-            np.save(temporary, plane)
-    mapped = np.load(path, mmap_mode="r")
-    if mapped.shape != plane.shape or mapped.dtype != plane.dtype:
-        raise BlockSegError(
-            f"The cache file {path} holds {mapped.shape} {mapped.dtype}, the image has "
-            f"{plane.shape} {plane.dtype}. Delete the project's cache folder."
-        )
-    return mapped

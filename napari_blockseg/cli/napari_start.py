@@ -17,7 +17,9 @@ _BINDINGS = ("PyQt6", "PySide6", "PyQt5")
 
 
 def annotate(
-    project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="A project to open.")] = None,
+    project: Annotated[
+        str | None, typer.Argument(metavar="[PROJECT]", help="A project to open.")
+    ] = None,
 ) -> None:
     """Start napari with the plugin."""
     if project is not None and not (Path(project) / "project.json").exists():

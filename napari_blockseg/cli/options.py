@@ -1,4 +1,4 @@
-"""Command-line options out of the configs' fields: name, help, default and choices come from there."""
+"""Command-line options out of the configs' fields, which give name, help, default and choices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ JsonFile = Annotated[
 ]
 
 
-def config_option(config: type[BaseModel], field: str, more: str = "", advanced: bool = False) -> Any:
+def config_option(
+    config: type[BaseModel], field: str, more: str = "", advanced: bool = False
+) -> Any:
     """Return the option for one field of a config.
 
     Parameters

@@ -13,8 +13,8 @@ import typer
 from napari_blockseg.cli.console import Advance, progress, save_json, say, warn
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
-from napari_blockseg.cli.prepare import gather_images
 from napari_blockseg.core.config import PredictConfig
+from napari_blockseg.core.reports import Notice
 
 if TYPE_CHECKING:
     from napari_blockseg.learn.checkpoint import Model
@@ -36,7 +36,8 @@ def predict(
     ],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Where the masks go.")],
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write class probabilities too (OUT/probabilities).")
+        bool,
+        typer.Option("--probabilities", help="Write class probabilities too (OUT/probabilities)."),
     ] = False,
     tile: Annotated[int | None, config_option(PredictConfig, "tile")] = None,
     halo: Annotated[int | None, config_option(PredictConfig, "halo", advanced=True)] = None,
@@ -75,15 +76,16 @@ def find_sources(given: Sequence[str], axes: str | None) -> list[Source]:
 
         with Project.open(Path(given[0])) as project:
             return [
-                Source(image_id, Path(project.image_path(image_id)), project.entry(image_id).axes)
-                for image_id in project.image_ids
-                if image_id not in project.problems
+                Source(entry.id, project.image_path(entry.id), entry.given_axes)
+                for entry in project.spec.images
             ]
-    from napari_blockseg.files.project import unique_ids
+    from napari_blockseg.files.imagefiles import inspect_all
+    from napari_blockseg.files.spec import unique_ids
 
-    paths, skipped = gather_images(given, axes)
+    infos, skipped = inspect_all([Path(path) for path in given], axes)
     for path, reason in skipped:
         warn(f"skipped {path}: {reason}")
+    paths = [info.path for info in infos]
     return [Source(name, path, axes) for name, path in zip(unique_ids(paths), paths, strict=True)]
 
 
@@ -153,7 +155,10 @@ def _finish(
             report = next(steps)
         except StopIteration as stop:
             return stop.value
-        advance(report.done / report.total, f"{report.done} of {report.total} {report.what}")
+        if isinstance(report, Notice):
+            (warn if report.level == "warning" else say)(report.message)
+        else:
+            advance(report.done / report.total, f"{report.done} of {report.total} {report.what}")
 
 
 def _part_of(advance: Advance, number: int, total: int, name: str) -> Advance:
@@ -172,4 +177,3 @@ def _write_probabilities(path: Path, chances: Any) -> None:
 
     with replacing(path) as temporary:
         tifffile.imwrite(temporary, chances, compression="zlib", metadata=None)
-

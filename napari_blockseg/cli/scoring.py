@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from napari_blockseg.cli.console import number, progress, save_json, say, table, warn
 from napari_blockseg.cli.options import JsonFile
-from napari_blockseg.cli.spectrum import MASK_SUFFIXES
 from napari_blockseg.core.errors import LabelError
-
-if TYPE_CHECKING:
-    from napari_blockseg.files.masks import ClassTable
 
 
 def evaluate(
@@ -38,58 +34,43 @@ def score_folders(predictions: Path, masks: Path) -> dict[str, Any]:
     LabelError
         If no prediction has a mask, or the shapes of a pair differ.
     """
-    from napari_blockseg.files.masks import find_classes_json, match_masks, read_mask
+    from napari_blockseg.files.masks import (
+        common_classes,
+        find_classes_json,
+        match_masks,
+        read_mask,
+    )
+    from napari_blockseg.files.spec import image_stem
 
-    stems = {
-        path.stem: path
-        for path in sorted(_existing(predictions).iterdir())
-        if path.suffix.lower() in MASK_SUFFIXES
-    }
-    pairs, without_prediction = match_masks(list(stems), _existing(masks))
-    if not pairs:
+    # With no stems to match, all the files are "unmatched": that lists a folder of masks.
+    guesses = {image_stem(path): path for path in match_masks((), predictions)[1]}
+    truths, without_prediction = match_masks(guesses, masks)
+    if not truths:
         raise LabelError(
-            f"None of the {len(stems)} masks in {predictions} has the name of a mask in {masks}."
+            f"None of the {len(guesses)} masks in {predictions} has the name of a mask in {masks}. "
+            "They match by file name without suffix."
         )
     if without_prediction:
         warn(f"{len(without_prediction)} masks have no prediction and do not count.")
-    if len(stems) > len(pairs):
-        warn(f"{len(stems) - len(pairs)} predictions have no mask and do not count.")
-    truth_table, predicted_table = find_classes_json(masks), find_classes_json(predictions)
-    translate = translation(predicted_table, truth_table)
-    names = [info.name for info in truth_table.classes]
+    if len(guesses) > len(truths):
+        warn(f"{len(guesses) - len(truths)} predictions have no mask and do not count.")
+    table, guess_table = find_classes_json(masks), find_classes_json(predictions)
+    common_classes(guess_table, table.classes)
 
     def pair(stem: str) -> tuple[Any, Any]:
-        predicted = read_mask(stems[stem], predicted_table)
-        return read_mask(pairs[stem], truth_table), translate[predicted]
+        truth = read_mask(truths[stem], table)
+        # A class that the truth does not know becomes 0: predicting it is never right.
+        return truth, read_mask(guesses[stem], guess_table, table.classes)
 
-    return _score({stem: pair for stem in sorted(pairs)}, names)
-
-
-def translation(source: ClassTable, target: ClassTable) -> Any:
-    """Return an array that turns class values of one table into those of another, by name.
-
-    Classes that the target does not have become 0: predicting one is never right.
-    """
-    import numpy as np
-
-    values = {info.name: info.value for info in target.classes}
-    lookup = np.zeros(max(info.value for info in source.classes) + 1, np.uint16)
-    for info in source.classes:
-        lookup[info.value] = values.get(info.name, 0)
-    if not lookup.any():
-        raise LabelError(
-            f"Predictions and masks share no class: got {', '.join(c.name for c in source.classes)} "
-            f"and {', '.join(values)}. Classes match by name; check both classes.json."
-        )
-    return lookup
+    return _score(sorted(truths), pair, table.names)
 
 
-def _score(pairs: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+def _score(stems: Sequence[str], load: Callable[[str], Any], names: list[str]) -> dict[str, Any]:
     from napari_blockseg.core.metrics import BoundaryF, Confusion
 
     confusion, edges = Confusion(len(names)), BoundaryF(len(names))
     with progress("evaluating") as advance:
-        for done, (stem, load) in enumerate(pairs.items(), start=1):
+        for done, stem in enumerate(stems, start=1):
             truth, predicted = load(stem)
             if truth.shape != predicted.shape:
                 raise LabelError(
@@ -100,7 +81,7 @@ def _score(pairs: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
             for plane, guess in zip(planes, predicted.reshape(planes.shape), strict=True):
                 confusion.add(plane, guess)
                 edges.add(plane, guess)
-            advance(done / len(pairs), f"{done} of {len(pairs)} images")
+            advance(done / len(stems), f"{done} of {len(stems)} images")
     iou = confusion.iou()
     return {
         "miou": confusion.miou(),
@@ -121,9 +102,3 @@ def describe(result: dict[str, Any]) -> str:
             f"boundary F {number(result['boundary_f'])}",
         ]
     )
-
-
-def _existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise LabelError(f"Got {folder}; expected a folder of masks. Check the path.")
-    return folder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_blockseg.cli.console import number, one_line, progress, save_json, say, table, warn
+from napari_blockseg.cli.console import number, progress, save_json, say, table
 from napari_blockseg.cli.options import JsonFile
 from napari_blockseg.core.errors import LabelError, ProjectError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.core.labels import BlockLabels
     from napari_blockseg.files.project import Project
-
-MASK_SUFFIXES = {".png", ".tif", ".tiff", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,10 @@ def study(target: Path) -> Findings:
 
 def study_masks(folder: Path) -> Findings:
     """Measure ceilings and label spectrum of the dense masks of a folder."""
-    from napari_blockseg.files.masks import find_classes_json, read_mask
+    from napari_blockseg.files.masks import find_classes_json, match_masks, read_mask
 
     class_table = find_classes_json(folder)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in MASK_SUFFIXES)
-    if not paths:
-        raise LabelError(
-            f"Found no mask in {folder}; expected label images ({', '.join(sorted(MASK_SUFFIXES))})."
-        )
+    _, paths = match_masks((), folder)
     masks = (read_mask(path, class_table) for path in paths)
     return _measure(masks, class_table.classes, len(paths))
 
@@ -160,7 +154,9 @@ def study_project(project: Project) -> Findings:
     return estimate(painted, project.classes, skipped=len(labels) - len(painted))
 
 
-def estimate(painted: Sequence[BlockLabels], classes: Sequence[ClassInfo], skipped: int) -> Findings:
+def estimate(
+    painted: Sequence[BlockLabels], classes: Sequence[ClassInfo], skipped: int
+) -> Findings:
     """Estimate ceilings from block labels, which may have holes; all at one block size."""
     import numpy as np
 
@@ -267,10 +263,3 @@ def describe(findings: Findings) -> str:
     lines.append(f"Recommended block: {'none' if best is None else f'{best} pixels'}.")
     lines.append(findings.advice.reason)
     return "\n".join(lines)
-
-
-def warn_unresolved(findings: Findings) -> None:
-    """Name the classes that the recommended block cannot resolve."""
-    for name, block in findings.advice.unresolved.items():
-        where = "at no block size" if block is None else f"with blocks of {block} pixels"
-        warn(one_line(f"{name}: resolved {where}."))

@@ -19,11 +19,12 @@ from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainS
 
 if TYPE_CHECKING:
     from napari_blockseg.files.project import Project
-    from napari_blockseg.learn.data import TrainingImage
 
 
 def train(
-    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The project whose block labels to learn.")],
+    project: Annotated[
+        str, typer.Argument(metavar="PROJECT", help="The project whose block labels to learn.")
+    ],
     network: Annotated[str | None, config_option(NetworkConfig, "network")] = None,
     encoder: Annotated[str | None, config_option(NetworkConfig, "encoder")] = None,
     weights: Annotated[str | None, config_option(NetworkConfig, "weights")] = None,
@@ -102,11 +103,14 @@ def train(
         validation=validation,
         validate_every=validate_every,
     )
+    from napari_blockseg.cli.loading import ProjectImages
     from napari_blockseg.files.project import Project
 
     with Project.open(Path(project)) as opened:
         folder = _choose_folder(opened, out, resume)
-        classes, images = opened.classes, load_images(opened)
+        classes, images = opened.classes, ProjectImages(opened)
+    for notice in images.notices:
+        warn(notice.message)
     from napari_blockseg.learn.train import train as train_steps
 
     reports = train_steps(
@@ -143,19 +147,6 @@ def _choose_folder(project: Project, out: str | None, resume: bool) -> Path:
             f"There is no run to resume in {project.models_dir}. Train without --resume first."
         )
     return max(runs, key=lambda run: (run / "metrics.jsonl").stat().st_mtime)
-
-
-def load_images(project: Project) -> list[TrainingImage]:
-    """Return the labelled images of a project, with a warning for each that cannot be read."""
-    from napari_blockseg.cli.loading import training_images
-
-    images = []
-    for item in training_images(project):
-        if isinstance(item, Notice):
-            warn(item.message)
-        else:
-            images.append(item)
-    return images
 
 
 def follow(reports: Generator[Any, None, None], folder: Path) -> TrainDone:

@@ -1,4 +1,7 @@
 """``blockseg demo``."""
+
 from __future__ import annotations
+
+
 def demo() -> None:
     """Whole job."""

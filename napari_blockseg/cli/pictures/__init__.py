@@ -1,7 +1,7 @@
 """Pictures for reports and the demo, drawn with Pillow.
 
-Pillow comes with napari and draws text and lines; the plots of the dock need Qt, and a plotting library
-would be a large dependency for two figures.
+Pillow comes with napari and draws text and lines; the plots of the dock need Qt, and a plotting
+library would be a large dependency for two figures.
 """
 
 from napari_blockseg.cli.pictures.overlay import draw_overlay

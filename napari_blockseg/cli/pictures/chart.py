@@ -112,7 +112,9 @@ def _dashes(
     pieces = []
     for i in range(0, math.ceil(total / length), 2):
         ends = (i * length / total, min((i + 1) * length / total, 1.0))
-        pieces.append([tuple(a + t * (b - a) for a, b in zip(start, end, strict=True)) for t in ends])
+        pieces.append(
+            [tuple(a + t * (b - a) for a, b in zip(start, end, strict=True)) for t in ends]
+        )
     return pieces  # type: ignore[return-value]
 
 
@@ -191,10 +193,14 @@ class Axes:
         place, _ = self.place(x, 0)
         self.page.line([(place, self.top), (place, self.bottom)], color, 1.5, dash=5)
         left = place > (self.left + self.right) / 2
-        self.page.text(place + (-6 if left else 6), self.top + 4, text, 12, color, "ra" if left else "la")
+        self.page.text(
+            place + (-6 if left else 6), self.top + 4, text, 12, color, "ra" if left else "la"
+        )
 
 
-def legend(page: Page, x: float, y: float, width: float, items: Sequence[tuple[str, Color]]) -> float:
+def legend(
+    page: Page, x: float, y: float, width: float, items: Sequence[tuple[str, Color]]
+) -> float:
     """Draw color and name of each class in rows; return where the next row would start."""
     left = x
     for name, color in items:

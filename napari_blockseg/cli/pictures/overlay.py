@@ -132,4 +132,3 @@ def _fit(rgb: Any) -> Image.Image:
     height = max(1, round(picture.height * _PANEL / picture.width))
     smooth = Image.Resampling.LANCZOS if picture.width > _PANEL else Image.Resampling.BICUBIC
     return picture.resize((_PANEL, height), smooth)
-

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_blockseg.cli.following import TrainingLog
-from napari_blockseg.cli.loading import training_images
+from napari_blockseg.cli.loading import ProjectImages
 from napari_blockseg.cli.worker.messages import LIVE, Predict, Train
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.atomic import replacing
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
-from napari_blockseg.core.reports import Notice, PredictDone
+from napari_blockseg.core.reports import PredictDone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,21 +48,16 @@ class Workbench:
         from napari_blockseg.files.project import Project
         from napari_blockseg.learn.train import train
 
-        images = []
         with Project.open(Path(request.project)) as project:
-            classes, models = project.classes, project.models_dir
-            for item in training_images(project):
-                if isinstance(item, Notice):
-                    yield item.model_dump()
-                else:
-                    images.append(item)
-                    yield None
-        out = models / request.run
+            images = ProjectImages(project)
+        for notice in images.notices:
+            yield notice.model_dump()
+        out = project.models_dir / request.run
         self._log = TrainingLog(out)
         self._live, self._live_project = None, Path(request.project)
         reports = train(
             images,
-            classes,
+            project.classes,
             request.network,
             request.train,
             out=out,
@@ -125,7 +120,9 @@ class Workbench:
                     "choose a finished run."
                 )
             # Its own copy: training steps go on between the tiles, and in another mode.
-            return copy.deepcopy(self._live)
+            snapshot = copy.deepcopy(self._live)
+            snapshot.network.eval()
+            return snapshot
         from napari_blockseg.learn.checkpoint import load_model
 
         folder = project.models_dir / name

@@ -1,4 +1,4 @@
-"""Who computes when: one thread that takes turns between requests, predictions and training steps."""
+"""Who computes when: one thread takes turns between requests, predictions and training steps."""
 
 from __future__ import annotations
 
