@@ -169,7 +169,8 @@ def _stroke(
         values[window][region[window]] = value
         for _ in range(8):
             heading += rng.normal(0, 0.35)
-            ahead = position + (np.sin(heading), np.cos(heading))
+            step = np.array([np.sin(heading), np.cos(heading)])
+            ahead = position + step
             r, c = np.rint(ahead).astype(int)
             if 0 <= r < region.shape[0] and 0 <= c < region.shape[1] and region[r, c]:
                 position = ahead

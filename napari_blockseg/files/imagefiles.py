@@ -43,17 +43,13 @@ def inspect_all(images: Sequence[Path], axes: str | None) -> tuple[list[ImageInf
     """
     infos: list[ImageInfo] = []
     skipped: Skipped = []
-    for given in map(Path, images):
-        if not given.is_dir():
-            infos.append(inspect_image(given, axes))
-            continue
-        for path in sorted(given.iterdir()):
-            if path.name.startswith(".") or path.is_dir():
-                continue
-            try:
-                infos.append(inspect_image(path, axes))
-            except ImageError as error:
-                skipped.append((path, str(error)))
+    for path, named in _candidates(images):
+        try:
+            infos.append(inspect_image(path, axes))
+        except ImageError as error:
+            if named:
+                raise
+            skipped.append((path, str(error)))
     if not infos and len(images):
         reasons = "; ".join(reason for _, reason in skipped[:3]) or "there is no file in there"
         raise ImageError(
@@ -61,6 +57,17 @@ def inspect_all(images: Sequence[Path], axes: str | None) -> tuple[list[ImageInf
             "with TIFF, PNG or JPEG files."
         )
     return infos, skipped
+
+
+def _candidates(images: Sequence[Path]) -> list[tuple[Path, bool]]:
+    """Return every file once, and whether it was named itself."""
+    found: dict[Path, tuple[Path, bool]] = {}
+    for given in images:
+        inside = sorted(given.iterdir()) if given.is_dir() else [given]
+        for path in inside:
+            if path is given or not (path.name.startswith(".") or path.is_dir()):
+                found.setdefault(path.absolute(), (path, path is given))
+    return list(found.values())
 
 
 def make_entries(
@@ -94,12 +101,14 @@ def make_entry(root: Path, image_id: str, info: ImageInfo, axes: str | None) -> 
 
 def entry_path(root: Path, entry: ImageEntry) -> Path:
     """Return where an image is expected to be (absolute)."""
-    return Path(root / entry.path).resolve().parent / Path(entry.path).name
+    # Only folders are resolved: an image that is a link keeps its own name.
+    path = root.resolve() / entry.path
+    return path.parent.resolve() / path.name
 
 
 def image_problem(root: Path, entry: ImageEntry) -> str | None:
     """Return what is wrong with the file of an image, with the way out; None when nothing is."""
-    path = (root / entry.path).absolute()
+    path = entry_path(root, entry)
     try:
         stat = path.stat()
         if stat.st_size == entry.size and abs(stat.st_mtime - entry.mtime) < 1e-3:
@@ -128,7 +137,7 @@ def require_image(root: Path, entry: ImageEntry) -> Path:
     problem = image_problem(root, entry)
     if problem is not None:
         raise ProjectError(problem)
-    return (root / entry.path).absolute()
+    return entry_path(root, entry)
 
 
 def check_shape(entry: ImageEntry, info: ImageInfo) -> None:

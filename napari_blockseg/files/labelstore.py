@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_blockseg.core import atomic
 from napari_blockseg.core.errors import LabelError, ProjectError
 from napari_blockseg.core.labels import BlockLabels, Changes, diff
 from napari_blockseg.files.blocklabels import SUFFIX, read_block_labels, write_block_labels
@@ -162,6 +163,11 @@ class LabelStore:
         if image_id in self._states:
             self._states[image_id] = replace(state, saved_seq=state.seq, exists=True)
 
+    def recover(self, image_id: str, state: LabelState) -> None:
+        """Bring the labels file up to its journal, after a process died between the two."""
+        if state.problem is None and state.seq != state.saved_seq:
+            write_block_labels(self.labels_path(image_id), state.labels, state.seq)
+
     def set_labels(self, image_id: str, empty: BlockLabels, labels: BlockLabels, op: str) -> int:
         """Journal whatever differs between the known labels and these, and save."""
         state = self.state(image_id, empty)
@@ -198,12 +204,11 @@ class LabelStore:
             write_block_labels(self.labels_path(image_id), state.labels, state.seq)
             journal.rename(_free_name(journal))
             state = replace(state, saved_seq=state.seq, problem=None)
-        writer = JournalWriter(journal)
-        self._writers[image_id] = writer
-        if journal.stat().st_size == 0:
+        if not journal.exists() or journal.stat().st_size == 0:
             start = JournalRecord.of_grids(state.seq + 1, None, state.labels, "start")
-            writer.append(start)
+            atomic.write_bytes(journal, start.line())
             state = replace(state, seq=start.seq)
+        self._writers[image_id] = JournalWriter(journal)
         return state
 
     def _append(self, image_id: str, state: LabelState, record: JournalRecord) -> None:

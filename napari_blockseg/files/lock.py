@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from napari_blockseg.core.errors import ProjectError, ProjectLockedError
 
 # Start times come from clock ticks and a boot time that is itself adjusted now and then.
 _SAME_START_SECONDS = 2.0
+_TRIES = 20
+_WAIT_SECONDS = 0.1
 
 
 class LockHolder(BaseModel):
@@ -90,13 +93,16 @@ class ProjectLock:
             If the folder cannot be written.
         """
         mine = LockHolder.this_process()
-        for _ in range(10):
+        for attempt in range(_TRIES):
             try:
                 self._create(mine)
             except FileExistsError:
                 holder = self._read()
                 if holder is not None and not take_over and not holder.is_dead():
                     raise _locked(self.path, holder) from None
+                if holder is None and attempt < _TRIES // 2:
+                    time.sleep(_WAIT_SECONDS)  # it may be just being written
+                    continue
                 self._remove_stale(holder)
             except OSError as error:
                 raise ProjectError(

@@ -20,6 +20,7 @@ from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import label_dtype
 from napari_blockseg.files.images import ImageInfo
 from napari_blockseg.files.spec import image_stem
+from napari_blockseg.files.tiff import series_values
 
 IntArray = NDArray[np.integer[Any]]
 CLASSES_FILE = "classes.json"
@@ -202,9 +203,11 @@ def read_mask(
             "equal: check that they belong together."
         )
     lookup = _lookup(table, classes)
+    void = ids == table.ignore_id
+    ids = np.where(void, table.classes[0].export_id, ids)  # so that void may be any number
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) > MAX_CLASSES):
         raise LabelError(f"{path} has values {ids.min()} to {ids.max()}; expected class ids.")
-    values = lookup[ids]
+    values = np.where(void, 0, lookup[ids])
     if (values < 0).any():
         unknown = np.unique(ids[values < 0]).tolist()
         more = " ..." if len(unknown) > 10 else ""
@@ -308,8 +311,6 @@ def _class_info(index: int, row: dict[str, Any]) -> ClassInfo:
 def _lookup(table: ClassTable, classes: Sequence[ClassInfo] | None) -> NDArray[np.int32]:
     """Return the dense value of every id; -1 for those that mean nothing."""
     lookup = np.full(MAX_CLASSES + 1, -1, np.int32)
-    if table.ignore_id is not None and 0 <= table.ignore_id <= MAX_CLASSES:
-        lookup[table.ignore_id] = 0
     values = {one.name: one.value for one in (table.classes if classes is None else classes)}
     for one in table.classes:
         lookup[one.export_id] = values.get(one.name, 0)
@@ -321,7 +322,7 @@ def _read_label_image(path: Path) -> IntArray:
         if path.suffix.lower() in (".tif", ".tiff"):
             with tifffile.TiffFile(path) as tiff:
                 series = tiff.series[0]
-                values = series.asarray()
+                values = series_values(path, series)
                 colored = "S" in series.axes
         else:
             with Image.open(path) as picture:

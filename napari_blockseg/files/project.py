@@ -22,6 +22,7 @@ from napari_blockseg.files.spec import (
     ImageEntry,
     ProjectSpec,
     checked_classes,
+    clean_up,
     make_folder,
     read_spec,
     unique_ids,
@@ -131,6 +132,7 @@ class Project(ProjectFolder):
         project = cls(root, spec, lock)
         try:
             if write:
+                clean_up(root)
                 wholechange.finish(project)
             project.check()
         except BaseException:
@@ -251,7 +253,8 @@ class Project(ProjectFolder):
         :meth:`undo_regrid`.
         """
         if preview:
-            return wholechange.regrid_summary(self, block)
+            with self._turn:
+                return wholechange.regrid_summary(self, block)
         with self._writing():
             return wholechange.regrid_project(self, block)
 
@@ -333,9 +336,8 @@ class Project(ProjectFolder):
             The image's id.
         """
         with self._writing():
-            clean = "".join(one if one.isalnum() or one in " -_.()" else "_" for one in name)
-            clean = clean.strip(" .") or "image"
-            image_id = unique_ids([Path(f"{clean}.tif")], self.image_ids)[0]
+            safe = "".join(one if one.isalnum() or one in " -_.()" else "_" for one in name)
+            image_id = unique_ids([Path(f"{safe.strip(' .')}.tif")], self.image_ids)[0]
             path = self.root / "images" / f"{image_id}.tif"
             imagefiles.write_array(path, array, axes)
             entry = imagefiles.make_entry(self.root, image_id, inspect_image(path), None)

@@ -233,3 +233,11 @@ def make_folder(root: Path, spec: ProjectSpec) -> None:
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise ProjectError(f"{root} cannot be made: {error}. Choose another folder.") from error
+
+
+def clean_up(root: Path) -> None:
+    """Remove what a killed process left half written."""
+    for folder in (root, root / "labels", root / "journal", root / "images"):
+        for path in folder.glob(".*.tmp*"):
+            if path.is_file() and not path.name.startswith(".lock"):
+                path.unlink(missing_ok=True)

@@ -63,7 +63,7 @@ def _read_series(path: Path, tiff: tifffile.TiffFile, trust_planar: bool) -> Raw
         raise ImageError(
             f"{path} is in {page.photometric.name} colors; expected grey or RGB. Convert it."
         )
-    values = _values(path, series)
+    values = series_values(path, series)
     axes = "".join(letter if letter in "TZCYXS" else "?" for letter in series.axes)
     if photometric == 3 and not tiff.is_imagej and page.colormap is not None:
         palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
@@ -87,7 +87,14 @@ def _doubtful_planar(tiff: tifffile.TiffFile, page: Any, axes: str) -> bool:
     return str(page.software).startswith("tifffile")
 
 
-def _values(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
+def series_values(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
+    """Return the pixels of a series, through Pillow where tifffile lacks a codec.
+
+    Raises
+    ------
+    ImageError
+        If neither can decompress them without loss.
+    """
     try:
         values: NDArray[Any] = series.asarray()
         return values

@@ -19,6 +19,7 @@ from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, diff, regrid
 from napari_blockseg.files.journal import JournalDamagedError, read_journal
+from napari_blockseg.files.labelstore import LabelState
 from napari_blockseg.files.spec import PendingChange
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ def finish(project: Project) -> None:
     Labels that are still on another block size for whatever reason are put on the project's too.
     """
     pending = project.spec.pending
-    for image_id, labels in _existing(project):
+    for image_id, state in _existing_states(project):
+        labels = state.labels
+        project._store.recover(image_id, state)
         if pending is not None and pending.op == "reclass":
             _reclass(project, image_id, labels, pending)
         if labels.grid.block != project.block:
@@ -144,7 +147,10 @@ def _regrid_one(
 
 
 def _reclass(project: Project, image_id: str, labels: BlockLabels, pending: PendingChange) -> None:
-    records = read_journal(project._store.journal_path(image_id))
+    try:
+        records = read_journal(project._store.journal_path(image_id))
+    except JournalDamagedError as error:
+        records = error.records
     if any(record.token == pending.token for record in records):
         return
     table = np.arange(65536, dtype=np.uint16)
@@ -179,6 +185,10 @@ def _before_regrid(
 
 
 def _existing(project: Project) -> list[tuple[str, BlockLabels]]:
+    return [(image_id, state.labels) for image_id, state in _existing_states(project)]
+
+
+def _existing_states(project: Project) -> list[tuple[str, LabelState]]:
     """Return the images that have labels which can be read."""
     found = []
     for entry in project.spec.images:
@@ -187,7 +197,7 @@ def _existing(project: Project) -> list[tuple[str, BlockLabels]]:
         except BlockSegError:
             continue
         if state.exists:
-            found.append((entry.id, state.labels))
+            found.append((entry.id, state))
     return found
 
 
