@@ -11,6 +11,8 @@ from qtpy.QtCore import QObject
 from superqt.utils import create_worker
 
 from napari_blockseg.core.errors import ProjectError
+from napari_blockseg.files.images import inspect_image
+from napari_blockseg.files.masks import read_values, write_classes_json, write_mask
 from napari_blockseg.ui.panels.predict import LIVE
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def new_folder(parent: Path, name: str) -> Path:
 
 def export_masks(
     predictions: Path,
-    images: dict[str, Path],
+    images: dict[str, tuple[Path, str | None]],
     classes: Sequence[ClassInfo],
     out: Path,
     model: Path | None = None,
@@ -44,7 +46,7 @@ def export_masks(
     predictions
         Folder of the run: one ``IMAGE_ID.tif`` of class values each.
     images
-        Image id to the image's file: a mask takes its kind and its pixel size.
+        Image id to the image's file and its given axes: a mask takes its kind and pixel size.
     classes
         The project's classes.
     out
@@ -62,11 +64,6 @@ def export_masks(
     ProjectError
         If the run has no prediction of a whole image.
     """
-    import tifffile
-
-    from napari_blockseg.files.images import inspect_image
-    from napari_blockseg.files.masks import write_classes_json, write_mask
-
     found = [(i, predictions / f"{i}.tif") for i in images if (predictions / f"{i}.tif").is_file()]
     if not found:
         raise ProjectError(
@@ -76,9 +73,8 @@ def export_masks(
     out.mkdir(parents=True)
     yield 0, len(found)
     for done, (image_id, path) in enumerate(found, start=1):
-        like = inspect_image(images[image_id])
-        suffix = ".tif" if images[image_id].suffix.lower() in (".tif", ".tiff") else ".png"
-        write_mask(out / f"{image_id}{suffix}", tifffile.imread(path), classes, like)
+        like = inspect_image(*images[image_id])
+        write_mask(out / image_id, read_values(path), classes, like)
         yield done, len(found)
     write_classes_json(out, classes)
     if model is not None and model.is_dir():
@@ -107,6 +103,7 @@ class Export(QObject):
         self._session, self._panel = session, panel
         self._worker: Any = None
         self._out = Path()
+        self._failed = False
         panel.export_requested.connect(self.start)
         panel.stop_requested.connect(self.stop)
 
@@ -118,7 +115,11 @@ class Export(QObject):
         if run in ("", LIVE):
             self._panel.show_message("warning", "Choose a finished run to export.")
             return
-        images = {i: project.image_path(i) for i in project.image_ids if i not in project.problems}
+        images = {
+            entry.id: (project.image_path(entry.id), entry.given_axes)
+            for entry in project.spec.images
+            if entry.id not in project.problems
+        }
         self._out = new_folder(Path(folder), f"{project.root.stem}-{run}")
         worker = create_worker(
             export_masks,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_arg
 
 from magicgui.widgets import create_widget
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QCompleter, QFormLayout, QLabel, QSizePolicy
+from qtpy.QtWidgets import QCompleter, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy
 
 from napari_blockseg.core.config import checked
 
@@ -77,15 +77,23 @@ def make_editor(
             widget.text = ""  # the row has a label already
     elif kind in (int, float):
         options |= {"min": 0, "max": _BIG, **field_limits(field)}
-        if kind is float:
-            options["step"] = 10.0 ** math.floor(math.log10(field.default or 0.1))
         widget = create_widget(field.default, annotation=kind, name=name, options=options)
+        if kind is float:
+            _set_decimals(widget.native, field.default)
     else:
         raise TypeError(f"no editor for the field {name} of type {kind}")
     widget.native.setToolTip(options["tooltip"])
     widget.native.setMinimumWidth(60)
     widget.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return widget
+
+
+def _set_decimals(box: QDoubleSpinBox, default: float) -> None:
+    """Give a number two more decimals than its default has, and steps that follow its size."""
+    decimals = max(2 - math.floor(math.log10(default or 0.1)), 1)
+    box.setDecimals(decimals)
+    box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+    box.setValue(default)
 
 
 def allows_none(annotation: Any) -> bool:

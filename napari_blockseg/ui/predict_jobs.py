@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_blockseg.core.reports import Notice, PredictDone, PredictProgress
+from napari_blockseg.files.masks import read_values
 from napari_blockseg.ui.export import Export
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.predict import LIVE, PredictPanel
@@ -58,9 +59,7 @@ def middle(region: Region, side: int = PREVIEW_SIDE) -> Region:
 
 def read_result(path: Path, task: PredictTask) -> tuple[PredictTask, np.ndarray]:
     """Return a task with its mask, read whole; the file of a preview is removed."""
-    import tifffile
-
-    mask = tifffile.imread(path)
+    mask = read_values(path)
     if task.is_preview:
         path.unlink(missing_ok=True)
     return task, mask

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+C = TypeVar("C", NetworkConfig, TrainConfig)
+
+
 @dataclass(frozen=True)
 class RunInfo:
-    """One run: its name, its held-out mIoU if known, whether it can be trained further."""
+    """One run: its name, its held-out mIoU if known, how it was trained, if it can go on."""
 
     name: str
-    val_miou: float | None
-    resumable: bool
+    val_miou: float | None = None
+    resumable: bool = False
+    network: NetworkConfig | None = None
+    train: TrainConfig | None = None
+
+
+def run_title(name: str) -> str:
+    """Return the name of a run as one reads it: its day and time where the name holds them.
+
+    Examples
+    --------
+    >>> run_title("20261122-130812-ab3f")
+    '2026-11-22 13:08 ab3f'
+    >>> run_title("final")
+    'final'
+    """
+    found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d-(\w+)", name)
+    return "{}-{}-{} {}:{} {}".format(*found.groups()) if found else name
 
 
 def list_runs(models: Path) -> list[RunInfo]:
@@ -29,14 +53,18 @@ def list_runs(models: Path) -> list[RunInfo]:
         return []
     weights = [path for path in models.glob("*/model.safetensors") if path.is_file()]
     weights.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [
-        RunInfo(
-            path.parent.name,
-            _score(_description(path.parent)),
-            any(path.parent.glob("resume.*")),
-        )
-        for path in weights
-    ]
+    return [_run_info(path.parent) for path in weights]
+
+
+def _run_info(folder: Path) -> RunInfo:
+    description = _description(folder)
+    return RunInfo(
+        folder.name,
+        _score(description),
+        any(folder.glob("resume.*")),
+        _config(NetworkConfig, description.get("network")),
+        _config(TrainConfig, description.get("train")),
+    )
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -45,6 +73,13 @@ def _description(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _config(kind: type[C], values: Any) -> C | None:
+    try:
+        return kind.model_validate(values)
+    except ValidationError:
+        return None
 
 
 def _score(description: dict[str, Any]) -> float | None:

@@ -10,12 +10,13 @@ from qtpy.QtCore import QObject, Signal
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.reports import TrainDone, TrainStarted, TrainStep, Validation
 from napari_blockseg.ui.latest import Latest
+from napari_blockseg.ui.panels.train import TrainSettings
 from napari_blockseg.ui.runs import RunInfo, list_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_blockseg.ui.panels.train import TrainPanel, TrainSettings
+    from napari_blockseg.ui.panels.train import TrainPanel
     from napari_blockseg.ui.session import Session
     from napari_blockseg.ui.worker_client import WorkerClient
 
@@ -113,8 +114,7 @@ class TrainJob(QObject):
     def _on_continue(self) -> None:
         project = self._session.project
         if project is not None and self._run:
-            settings = self._settings or self._panel.value()
-            self._begin(project.root, self._run, settings, resume=True)
+            self._begin(project.root, self._run, self._settings or TrainSettings(), resume=True)
 
     def _begin(self, root: Path, run: str, settings: TrainSettings, resume: bool) -> None:
         if self.running:
@@ -183,11 +183,13 @@ class TrainJob(QObject):
     # -- the session ---------------------------------------------------------------------------
 
     def _on_runs(self, runs: list[RunInfo]) -> None:
-        unfinished = [run.name for run in runs if run.resumable]
+        unfinished = {run.name: run for run in runs if run.resumable}
         if not self.running:
-            if self._run not in unfinished:
-                self._run = unfinished[0] if unfinished else self._run
-                self._settings = None
+            if self._run not in unfinished and unfinished:
+                self._run, last = next(iter(unfinished.items()))
+                self._settings = (
+                    TrainSettings(last.network, last.train) if last.network and last.train else None
+                )
             self._panel.set_resumable(self._run if self._run in unfinished else None)
         self.runs_listed.emit(runs)
 

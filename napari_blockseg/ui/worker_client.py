@@ -355,6 +355,8 @@ def _bury(process: QProcess, grace_ms: int) -> None:
     if process.state() == QProcess.ProcessState.NotRunning:
         process.deleteLater()
     elif grace_ms:
-        QTimer.singleShot(grace_ms, process, process.kill)
+        grace = QTimer(process, interval=grace_ms, singleShot=True)
+        grace.timeout.connect(process.kill)
+        grace.start()
     else:
         process.kill()

@@ -6,6 +6,9 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
+
+trainings: list[int] = []
 
 
 def say(**message: object) -> None:
@@ -33,8 +36,12 @@ def serve(how: str) -> None:
                 raw(b"Welcome to gpu-host!\n")
             greet(99 if how == "mismatch" else 1)
         elif kind == "train":
+            trainings.append(number)
             train(how, number)
+        elif kind == "predict" and how == "no-model":
+            say(id=number, type="error", message="The model is damaged.", kind="ModelError")
         elif kind == "predict":
+            write_mask(request)
             say(id=number, type="predict_progress", done=1, total=2)
             if how != "hang":
                 say(
@@ -48,9 +55,30 @@ def serve(how: str) -> None:
         elif kind in ("pause", "resume", "stop"):
             states = {"pause": "paused", "resume": "training", "stop": "idle"}
             say(id=number, type="state", state=states[kind])
+            if kind == "stop" and trainings:
+                say(
+                    id=trainings.pop(),
+                    type="train_done",
+                    steps=2,
+                    seconds=1.0,
+                    val_miou=0.5,
+                    model="models/run",
+                    stopped=True,
+                )
         elif kind == "shutdown":
             say(id=number, type="bye")
             return
+
+
+def write_mask(request: dict) -> None:
+    """Publish a mask of the asked size, all of class 2."""
+    import numpy as np
+    import tifffile
+
+    row0, row1, col0, col1 = request["region"] or (0, 640, 0, 640)
+    path = Path(request["project"]) / request["out"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.full((row1 - row0, col1 - col0), 2, np.uint8))
 
 
 def train(how: str, number: int) -> None:
@@ -69,6 +97,8 @@ def train(how: str, number: int) -> None:
         for byte in text.encode() + b"\n":
             raw(bytes([byte]))
             time.sleep(0.002)
+    if how == "long":
+        return  # a training that goes on until it is stopped
     if how == "refuse":
         say(id=number, type="error", message="No block is labelled. Paint some.", kind="LabelError")
         return

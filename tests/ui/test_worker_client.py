@@ -83,9 +83,9 @@ def test_calls_return_at_once_while_a_slow_worker_starts(start, qtbot):
     assert isinstance(heard.reports[-1], TrainDone)
 
 
-def test_predict_hands_over_path_and_region(start, qtbot):
+def test_predict_hands_over_path_and_region(start, qtbot, tmp_path):
     client, heard = start("plain")
-    client.predict(Path("p"), "a", "live", "predictions/x.tif", region=(0, 8, 4, 12))
+    client.predict(tmp_path, "a", "live", "predictions/x.tif", region=(0, 8, 4, 12))
     qtbot.waitUntil(lambda: len(heard.reports) == 2)
     done = heard.reports[-1]
     assert isinstance(done, PredictDone)
@@ -168,9 +168,9 @@ def test_a_command_that_does_not_exist_is_named(qtbot):
     assert len(heard.failures) == 1
 
 
-def test_a_cancelled_request_is_heard_of_no_more(start, qtbot):
+def test_a_cancelled_request_is_heard_of_no_more(start, qtbot, tmp_path):
     client, heard = start("hang")
-    number = client.predict(Path("p"), "a", "live", "x.tif")
+    number = client.predict(tmp_path, "a", "live", "x.tif")
     qtbot.waitUntil(lambda: len(heard.reports) == 1)
     client.cancel(number)
     client.request("pause")

@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
 
 from napari_blockseg.ui.class_bar import ClassBar
 from napari_blockseg.ui.job_bar import JobBar, MessageLine, chips
+from napari_blockseg.ui.runs import RunInfo, run_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_blockseg.ui.runs import RunInfo
     from napari_blockseg.ui.session import Session
 
 LIVE = "live"
@@ -203,8 +203,8 @@ class PredictPanel(QWidget):
         if self._live:
             self.model.addItem("in training", LIVE)
         for run in self._runs:
-            score = "" if run.val_miou is None else f"  (mIoU {run.val_miou:.2f})"
-            self.model.addItem(run.name + score, run.name)
+            score = "" if run.val_miou is None else f"mIoU {run.val_miou:.2f}, "
+            self.model.addItem(score + run_title(run.name), run.name)
         if not self.model.count():
             self.model.addItem("train one first", "")
         self.model.setCurrentIndex(max(self.model.findData(chosen), 0))

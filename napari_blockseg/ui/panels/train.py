@@ -45,6 +45,7 @@ _TRAIN_MORE = (
     "loss",
     "class_balance",
     "augment",
+    "orientation",
     "validation",
     "validate_every",
     "checkpoint_seconds",

@@ -25,7 +25,6 @@ class LengthRow(QWidget):
         self.unit = QComboBox()
         self.unit.addItems(list(_DEFAULTS))
         self.unit.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.unit.setMinimumContentsLength(7)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.number, 1)

@@ -1,0 +1,113 @@
+"""A session without a viewer window: what the panels see of the real one, in memory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject, Signal
+
+from napari_blockseg.core.classes import make_classes
+from napari_blockseg.core.grid import BlockGrid
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.ui.worker_client import WorkerClient
+from napari_blockseg.ui.worker_messages import WorkerCommand
+
+FAKE_WORKER = Path(__file__).parents[1] / "fake_worker.py"
+CLASSES = make_classes(["sky", "road", "tree"])
+
+
+class FakeSession(QObject):
+    """Has the signals and the reading side of `ui.session.Session`."""
+
+    project_opened = Signal()
+    project_closed = Signal()
+    image_changed = Signal(str)
+    labels_changed = Signal(str)
+    classes_changed = Signal()
+    regridded = Signal(int)
+    problem = Signal(str)
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.viewer = ViewerModel()
+        self.classes = CLASSES
+        self.block = 16
+        self.image_id = "a"
+        self.values = np.zeros((40, 40), np.uint8)
+        self.problems: list[str] = []
+        self.shown: list[tuple] = []
+        self.flushed = 0
+        self.view = (0, 64, 0, 96)
+        self.project = SimpleNamespace(
+            root=root,
+            models_dir=root / "models",
+            predictions_dir=root / "predictions",
+            cache_dir=root / "cache",
+            image_ids=["a", "b", "c"],
+            problems={"c": "moved"},
+            new_run_name=lambda: "run-1",
+        )
+
+    def labels(self, image_id: str | None = None) -> BlockLabels | None:
+        rows, cols = self.values.shape
+        return BlockLabels(
+            BlockGrid((rows * self.block, cols * self.block), self.block), self.values
+        )
+
+    def paint(self, values: np.ndarray) -> None:
+        self.values = values
+        self.labels_changed.emit("a")
+
+    def slice_index(self) -> tuple[int, ...]:
+        return ()
+
+    def visible_region(self) -> tuple[int, int, int, int] | None:
+        return self.view
+
+    def flush(self, timeout: float = 30.0) -> bool:
+        self.flushed += 1
+        return True
+
+    def show_prediction(self, image_id, mask, region=None, slice_index=()) -> None:
+        self.shown.append((image_id, mask, region))
+
+    def prediction_layer(self) -> None:
+        return None
+
+    def report(self, error: BaseException) -> None:
+        self.problems.append(str(error))
+
+
+@pytest.fixture
+def session(qtbot, tmp_path) -> FakeSession:
+    return FakeSession(tmp_path)
+
+
+@pytest.fixture
+def blobs() -> np.ndarray:
+    """Return a (40, 40) grid of three classes with smooth borders."""
+    rows, cols = np.mgrid[:40, :40]
+    return (1 + (rows + 6 * np.sin(cols / 6) > 15) + (rows > 28)).astype(np.uint8)
+
+
+@pytest.fixture
+def make_client(qtbot):
+    """Return a maker of clients of the fake worker, each with its way to behave."""
+    clients = []
+
+    def make(how: str) -> WorkerClient:
+        client = WorkerClient(WorkerCommand((sys.executable, str(FAKE_WORKER), how)))
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        process = client._process
+        client.close()
+        if process is not None:
+            process.waitForFinished(5000)
