@@ -1,54 +1,51 @@
-"""Follow a training by its reports: what the command prints, what a stopped one answers."""
+"""What a training that was stopped answers, and where runs lie: shared by command and worker."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from napari_blockseg.core.reports import TrainDone, TrainStep, Validation
+from napari_blockseg.core.errors import ModelError
+from napari_blockseg.core.reports import TrainDone
+
+if TYPE_CHECKING:
+    from napari_blockseg.learn.train import Training
 
 
-class TrainingLog:
-    """Remember where a training stands.
+def stopped_report(training: Training | None, folder: Path) -> TrainDone:
+    """Return the report of a training whose generator was closed.
 
-    A generator that is closed can yield nothing more, so whoever closes it says `train_done` from
-    this log.
+    A closed generator can yield nothing more, so whoever closes it says this.
 
     Parameters
     ----------
-    model : Path
-        Folder of the model in training.
+    training : Training or None
+        The run; None when it was stopped before it began.
+    folder : Path
+        Where its model is.
     """
+    if training is None:
+        return TrainDone(steps=0, seconds=0.0, val_miou=None, model=str(folder), stopped=True)
+    spec = training.live_model().spec
+    return TrainDone(
+        steps=spec.steps,
+        seconds=spec.seconds,
+        val_miou=spec.val_miou,
+        model=str(folder),
+        stopped=True,
+    )
 
-    def __init__(self, model: Path) -> None:
-        self.model = model
-        self.steps: list[TrainStep] = []
-        self.validations: list[Validation] = []
-        self.done: TrainDone | None = None
 
-    def add(self, report: Any) -> None:
-        """Take note of a report; other kinds are passed over."""
-        if isinstance(report, TrainStep):
-            self.steps.append(report)
-        elif isinstance(report, Validation):
-            self.validations.append(report)
-        elif isinstance(report, TrainDone):
-            self.done = report
+def check_folder_is_free(folder: Path) -> None:
+    """Make sure that a new run replaces no model.
 
-    def stopped(self) -> TrainDone:
-        """Return the report of a training that was stopped now."""
-        last = self.steps[-1] if self.steps else None
-        return TrainDone(
-            steps=last.step if last else 0,
-            seconds=last.seconds if last else 0.0,
-            val_miou=self.validations[-1].miou if self.validations else None,
-            model=str(self.model),
-            stopped=True,
+    Raises
+    ------
+    ModelError
+        If there is one.
+    """
+    if (folder / "model.json").exists():
+        raise ModelError(
+            f"{folder} holds a model already. Go on with it (resume), or give the new one another "
+            "folder."
         )
-
-    def losses(self, points: int) -> list[float]:
-        """Return the loss as at most this many means over equal parts of the training."""
-        losses = [step.loss for step in self.steps if step.loss is not None]
-        size = max(1, -(-len(losses) // points))
-        parts = [losses[i : i + size] for i in range(0, len(losses), size)]
-        return [sum(part) / len(part) for part in parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
@@ -47,6 +48,8 @@ class ProjectImages(Sequence["TrainingImage"]):
 
     Attributes
     ----------
+    project : Project
+        As given.
     planes : list of LabelledPlane
         What there is to train on.
     notices : list of Notice
@@ -54,7 +57,7 @@ class ProjectImages(Sequence["TrainingImage"]):
     """
 
     def __init__(self, project: Project) -> None:
-        self._project = project
+        self.project = project
         self._last: tuple[str, Any] | None = None
         self.planes: list[LabelledPlane] = []
         self.notices: list[Notice] = []
@@ -80,15 +83,15 @@ class ProjectImages(Sequence["TrainingImage"]):
     def _pixels(self, image_id: str) -> Any:
         if self._last is None or self._last[0] != image_id:
             self._last = None  # never two images in memory
-            self._last = (image_id, self._project.load_image(image_id).pixels)
+            self._last = (image_id, self.project.load_image(image_id).pixels)
         return self._last[1]
 
     def _add(self, image_id: str) -> None:
         try:
-            labels = self._project.load_labels(image_id)
+            labels = self.project.load_labels(image_id)
             if not labels.values.any():
                 return
-            problem = self._project.problems.get(image_id)
+            problem = self.project.problems.get(image_id)
         except BlockSegError as error:
             problem = str(error)
         if problem is not None:
@@ -97,6 +100,53 @@ class ProjectImages(Sequence["TrainingImage"]):
             return
         for index in labelled_indices(labels):
             self.planes.append(LabelledPlane(image_id, index, labels.plane(index)))
+
+
+class LabelWatch:
+    """Notice what is painted while a training runs.
+
+    Parameters
+    ----------
+    images : ProjectImages
+        The planes in training. Planes that get their first label later belong to the next one.
+    seconds : float
+        How often the files are looked at.
+    """
+
+    def __init__(self, images: ProjectImages, seconds: float = 1.0) -> None:
+        self._project = images.project
+        self._planes: dict[str, list[LabelledPlane]] = {}
+        for plane in images.planes:
+            self._planes.setdefault(plane.image_id, []).append(plane)
+        self._seen = {image_id: self._signature(image_id) for image_id in self._planes}
+        self._seconds = seconds
+        self._due = time.monotonic() + seconds
+
+    def changed(self) -> dict[str, BlockLabels]:
+        """Return the labels that changed since the last look, by name of the plane."""
+        if time.monotonic() < self._due:
+            return {}
+        self._due = time.monotonic() + self._seconds
+        found: dict[str, BlockLabels] = {}
+        for image_id, planes in self._planes.items():
+            signature = self._signature(image_id)
+            if signature == self._seen[image_id]:
+                continue
+            try:
+                labels = self._project.load_labels(image_id)
+            except (BlockSegError, OSError):
+                continue  # caught in the middle of a change: the next look will do
+            self._seen[image_id] = signature
+            found |= {plane.name: labels.plane(plane.index) for plane in planes}
+        return found
+
+    def _signature(self, image_id: str) -> tuple[Any, ...]:
+        from napari_blockseg.files.blocklabels import SUFFIX
+
+        root = self._project.root
+        paths = (root / "labels" / f"{image_id}{SUFFIX}", root / "journal" / f"{image_id}.jsonl")
+        stats = [path.stat() if path.exists() else None for path in paths]
+        return tuple((stat.st_mtime_ns, stat.st_size) if stat else None for stat in stats)
 
 
 def labelled_indices(labels: BlockLabels) -> list[Index]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_blockseg.cli.console import Advance, number, progress, save_json, say, warn
-from napari_blockseg.cli.following import TrainingLog
+from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
@@ -18,7 +18,9 @@ from napari_blockseg.core.errors import ProjectError
 from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
 
 if TYPE_CHECKING:
+    from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
+    from napari_blockseg.learn.data import TrainingImage
 
 
 def train(
@@ -68,6 +70,9 @@ def train(
         float | None, config_option(TrainConfig, "class_balance", advanced=True)
     ] = None,
     augment: Annotated[bool | None, config_option(TrainConfig, "augment", advanced=True)] = None,
+    orientation: Annotated[
+        str | None, config_option(TrainConfig, "orientation", advanced=True)
+    ] = None,
     validation: Annotated[
         bool | None, config_option(TrainConfig, "validation", advanced=True)
     ] = None,
@@ -100,6 +105,7 @@ def train(
         loss=loss,
         class_balance=class_balance,
         augment=augment,
+        orientation=orientation,
         validation=validation,
         validate_every=validate_every,
     )
@@ -108,21 +114,20 @@ def train(
 
     with Project.open(Path(project)) as opened:
         folder = _choose_folder(opened, out, resume)
-        classes, images = opened.classes, ProjectImages(opened)
+        images = ProjectImages(opened)
     for notice in images.notices:
         warn(notice.message)
-    from napari_blockseg.learn.train import train as train_steps
-
-    reports = train_steps(
+    if resume:
+        network_config, train_config = _as_before(folder, network_config, train_config)
+    done = run_training(
         images,
-        classes,
+        opened.classes,
         network_config,
         train_config,
-        out=folder,
+        folder=folder,
         init=None if init is None else Path(init),
         resume=resume,
     )
-    done = follow(reports, folder)
     save_json(None if json is None else Path(json), result_of(done))
     if done.stopped:
         raise typer.Exit(1)
@@ -138,33 +143,78 @@ def _as_number(text: str) -> float:
 def _choose_folder(project: Project, out: str | None, resume: bool) -> Path:
     """Return the model's folder: as given, the newest run to resume, or a new one."""
     if out is not None:
-        return Path(out)
-    if not resume:
-        return Path(project.models_dir) / project.new_run_name()
-    runs = [path.parent for path in Path(project.models_dir).glob("*/metrics.jsonl")]
-    if not runs:
+        folder = Path(out)
+    elif not resume:
+        folder = project.models_dir / project.new_run_name()
+    elif project.runs():
+        folder = project.models_dir / project.runs()[-1]
+    else:
         raise ProjectError(
             f"There is no run to resume in {project.models_dir}. Train without --resume first."
         )
-    return max(runs, key=lambda run: (run / "metrics.jsonl").stat().st_mtime)
+    if not resume:
+        check_folder_is_free(folder)
+    return folder
 
 
-def follow(reports: Generator[Any, None, None], folder: Path) -> TrainDone:
-    """Run a training to its end, or until Ctrl-C; say what it reports."""
-    log = TrainingLog(folder)
-    with interrupt_flag() as asked, closing(reports), progress("training") as advance:
-        for report in reports:
-            log.add(report)
-            tell(report, advance)
-            if asked.is_set() and log.done is None:
-                break
-    # The generator is closed: what there is to save is saved.
-    done = log.done or log.stopped()
-    miou = "" if done.val_miou is None else f", held-out mIoU {done.val_miou:.3f}"
-    say(
-        f"{'Stopped' if done.stopped else 'Trained'} after {done.steps} steps, "
-        f"{done.seconds:.0f} s{miou}."
+def _as_before(
+    folder: Path, network: NetworkConfig, train: TrainConfig
+) -> tuple[NetworkConfig, TrainConfig]:
+    """Return the configs of the run to resume, changed by the options that were given."""
+    from napari_blockseg.learn.checkpoint import load_spec, model_folder
+
+    spec = load_spec(model_folder(folder))
+    before = spec.train.model_dump()
+    given = train.model_dump(exclude_unset=True)
+    if {"steps", "minutes"} & given.keys():
+        before |= {"steps": None, "minutes": None}
+    return (
+        NetworkConfig(**spec.network.model_dump() | network.model_dump(exclude_unset=True)),
+        TrainConfig(**before | given),
     )
+
+
+def run_training(
+    images: Sequence[TrainingImage],
+    classes: Sequence[ClassInfo],
+    network: NetworkConfig,
+    train: TrainConfig,
+    *,
+    folder: Path,
+    init: Path | None = None,
+    resume: bool = False,
+    listener: Callable[[Any], None] | None = None,
+) -> TrainDone:
+    """Train to the end, or until Ctrl-C, and say what is reported.
+
+    Parameters
+    ----------
+    images, classes, network, train, init, resume
+        As in `learn.train`.
+    folder : Path
+        Of the model.
+    listener : callable, optional
+        Gets every report.
+    """
+    from napari_blockseg.learn.train import Training
+
+    training = Training(images, classes, network, train, out=folder, init=init, resume=resume)
+    done: TrainDone | None = None
+    with interrupt_flag() as asked, progress("training") as advance:
+        with closing(training.reports()) as reports:
+            for report in reports:
+                tell(report, advance)
+                if listener is not None:
+                    listener(report)
+                if isinstance(report, TrainDone):
+                    done = report
+                elif asked.is_set():
+                    break
+        # Only now is what there is to save on disk.
+        done = done or stopped_report(training, folder)
+    miou = "" if done.val_miou is None else f", held-out mIoU {done.val_miou:.3f}"
+    verb = "Stopped" if done.stopped else "Trained"
+    say(f"{verb} after {done.steps} steps, {done.seconds:.0f} s{miou}.")
     say(f"Model: {folder}" + ("  (--resume goes on)" if done.stopped else ""))
     return done
 

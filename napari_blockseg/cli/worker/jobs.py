@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_blockseg.cli.following import TrainingLog
-from napari_blockseg.cli.loading import ProjectImages
+from napari_blockseg.cli.following import check_folder_is_free, stopped_report
+from napari_blockseg.cli.loading import LabelWatch, ProjectImages
 from napari_blockseg.cli.worker.messages import LIVE, Predict, Train
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.atomic import replacing
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
     from napari_blockseg.learn.checkpoint import Model
+    from napari_blockseg.learn.train import Training
 
 
 class Workbench:
     """What stays between requests: the network in training, the last model, the last image."""
 
     def __init__(self) -> None:
-        self._log = TrainingLog(Path())
-        self._live: Model | None = None
-        self._live_project: Path | None = None
+        self._training: Training | None = None
+        self._project: Path | None = None
+        self._run = Path()
         self._model: tuple[Any, Model] | None = None
         self._image: tuple[Any, Any] | None = None
 
@@ -46,35 +47,33 @@ class Workbench:
     def train(self, request: Train) -> Steps:
         """Yield the messages of a training; closing saves it."""
         from napari_blockseg.files.project import Project
-        from napari_blockseg.learn.train import train
+        from napari_blockseg.learn.train import Training
 
-        with Project.open(Path(request.project)) as project:
+        root = Path(request.project)
+        self._training, self._project = None, root
+        with Project.open(root) as project:
             images = ProjectImages(project)
+        self._run = project.models_dir / request.run
+        if not request.resume:
+            check_folder_is_free(self._run)
         for notice in images.notices:
             yield notice.model_dump()
-        out = project.models_dir / request.run
-        self._log = TrainingLog(out)
-        self._live, self._live_project = None, Path(request.project)
-        reports = train(
+        self._training = Training(
             images,
             project.classes,
             request.network,
             request.train,
-            out=out,
+            out=self._run,
             resume=request.resume,
-            on_model=self._keep_live,
+            changed_labels=LabelWatch(images).changed,
         )
-        with closing(reports):
+        with closing(self._training.reports()) as reports:
             for report in reports:
-                self._log.add(report)
                 yield report.model_dump()
 
     def stopped_report(self) -> dict[str, Any]:
         """Return the message that ends a training that was stopped."""
-        return self._log.stopped().model_dump()
-
-    def _keep_live(self, model: Model) -> None:
-        self._live = model
+        return stopped_report(self._training, self._run).model_dump()
 
     # -- prediction ------------------------------------------------------------------------------
 
@@ -114,13 +113,13 @@ class Workbench:
     def _choose_model(self, project: Project, name: str) -> Model:
         """Return the model of a run, or a snapshot of the network in training."""
         if name == LIVE:
-            if self._live is None or self._live_project != project.root:
+            if self._training is None or self._project != project.root:
                 raise ModelError(
                     "There is no network in training to predict with. Start the training, or "
                     "choose a finished run."
                 )
             # Its own copy: training steps go on between the tiles, and in another mode.
-            snapshot = copy.deepcopy(self._live)
+            snapshot = copy.deepcopy(self._training.live_model())
             snapshot.network.eval()
             return snapshot
         from napari_blockseg.learn.checkpoint import load_model
