@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.ui.brush_link import BrushLink
+from napari_blockseg.ui.close_watch import CloseWatch
 from napari_blockseg.ui.dialogs import ask
 from napari_blockseg.ui.jobs import Jobs
 from napari_blockseg.ui.new_project import (
@@ -69,7 +69,9 @@ class BlockSegDock(QWidget):
         self._build()
         self._join()
         self._closed = False
-        self._window: QObject | None = None
+        watch = CloseWatch(self)
+        watch.about_to_close.connect(self.session.flush)
+        watch.closed.connect(self.close_all)
 
     def sizeHint(self) -> QSize:  # noqa: N802  (Qt's name)
         """Return a width at which nothing is cut off."""
@@ -212,29 +214,14 @@ class BlockSegDock(QWidget):
             self.session.open_project(root, take_over=True)
 
     # ---- the end
-    def showEvent(self, event: QEvent) -> None:  # noqa: N802  (Qt's name)
-        """Watch the window that the dock is in, so that its closing saves everything."""
-        super().showEvent(event)
-        if self._window is not self.window():
-            self._window = self.window()
-            self._window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
-        """Put everything on disk when the window is about to close."""
-        if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
-            self.session.flush()
-        return False
-
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802  (Qt's name)
-        """Save and let go when the dock itself is closed."""
-        self.close_all()
-        super().closeEvent(event)
-
     def close_all(self) -> None:
         """Save everything, end worker and threads. The dock is of no use afterwards."""
         if self._closed:
             return
         self._closed = True
+        self.viewer.events.theme.disconnect(self._on_theme)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            event.disconnect(self._show_layers)
         self.overlay.close()
         self.jobs.close()
         self.spectrum.close_threads()

@@ -46,7 +46,7 @@ def icon(name: str, color: QColor) -> QIcon:
     return made
 
 
-def swatch(color: tuple[int, int, int], size: int = 14) -> QPixmap:
+def swatch(color: tuple[int, int, int], size: int = 14) -> QIcon:
     """Return a small rounded square of a color, (red, green, blue) 0 to 255."""
     pixmap = _blank(size)
     painter = QPainter(pixmap)
@@ -55,7 +55,9 @@ def swatch(color: tuple[int, int, int], size: int = 14) -> QPixmap:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.drawRoundedRect(0, 0, size, size, 3, 3)
     painter.end()
-    return pixmap
+    made = QIcon(pixmap)
+    made.addPixmap(pixmap, QIcon.Mode.Selected)  # else Qt tints it in a selected row
+    return made
 
 
 def _pixmap(name: str, color: QColor) -> QPixmap:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from napari_blockseg.files.images import ImageData
 
+# in the metadata of image layers that this package made: the file they show
+_SOURCE = "blockseg_image"
+
 
 @dataclass(frozen=True, eq=False)
 class ShownImage:
@@ -55,19 +58,26 @@ def show_image(
         layer = _layer_of_file(viewer, Path(image.info.path), image.info.spatial_shape)
     if layer is not None and layer in viewer.layers:
         layer.visible = True
-        return ShownImage(layer, own=False)
+        return ShownImage(layer, own=_SOURCE in layer.metadata)
     if image is None:
         raise RuntimeError("neither a layer in the viewer nor an image was given")
-    layer = viewer.add_image(name=name, **_display(image))
-    return ShownImage(layer, own=True)
+    pixels, attributes, _ = layer_of_image(name, image)
+    return ShownImage(viewer.add_image(pixels, **attributes), own=True)
+
+
+def layer_of_image(name: str, image: ImageData) -> tuple[np.ndarray, dict[str, Any], str]:
+    """Return an image as the tuple of which napari makes a layer."""
+    attributes = _display(image)
+    attributes |= {"name": name, "metadata": {_SOURCE: str(image.info.path)}}
+    return attributes.pop("data"), attributes, "image"
 
 
 def _layer_of_file(
     viewer: napari.Viewer, path: Path, spatial_shape: tuple[int, ...]
 ) -> Image | None:
     for layer in viewer.layers:
-        source = getattr(layer.source, "path", None)
-        if isinstance(layer, Image) and source and Path(source) == path:
+        source = layer.metadata.get(_SOURCE) or layer.source.path
+        if isinstance(layer, Image) and source and Path(source).resolve() == path.resolve():
             full = layer.data[0] if layer.multiscale else layer.data
             if tuple(full.shape[: len(spatial_shape)]) == tuple(spatial_shape):
                 return layer

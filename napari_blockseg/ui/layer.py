@@ -62,6 +62,7 @@ class BlockLabelsLayer(Labels):
             name=name,
             opacity=0.55,
             affine=block_affine(image, labels.grid),
+            metadata={"blockseg": labels.grid.to_dict()},
             **copied_dims(image, len(labels.grid.shape)),
         )
         self.brush_size = 1
@@ -83,6 +84,7 @@ class BlockLabelsLayer(Labels):
         """Show other labels, on the same or another grid."""
         self.grid = labels.grid
         self.data = np.array(labels.values)
+        self.metadata = {**self.metadata, "blockseg": labels.grid.to_dict()}
         self.follow_image()
 
     def detach(self) -> None:

@@ -116,6 +116,17 @@ class LayerImage:
         return self.path if same and (info.n_channels > 1) == self.rgb else None
 
 
+def free_root(folder: Path, name: str) -> Path:
+    """Return the path of a new project in a folder: the name, today's date, a number if needed."""
+    name = f"{name}-{datetime.now():%Y-%m-%d}"
+    root = folder / f"{name}{SUFFIX}"
+    for number in range(2, 10_000):
+        if not root.exists():
+            return root
+        root = folder / f"{name}-{number}{SUFFIX}"
+    raise BlockSegError(f"Got 10,000 projects named {name} in {folder}. Delete or move some.")
+
+
 def project_for(image: LayerImage) -> Project:
     """Make a project for an image in the user's data folder; runs on the disk thread.
 
@@ -123,7 +134,7 @@ def project_for(image: LayerImage) -> Project:
     """
     name = image.path.stem if image.path else image.name
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._") or "image"
-    root = _free(unsaved_folder() / f"{stem}-{datetime.now():%Y-%m-%d}{SUFFIX}")
+    root = free_root(unsaved_folder(), stem)
     path = image.readable_path()
     block = default_block(image.spatial_shape)
     project = Project.create(root, [] if path is None else [path], default_classes(), block)
@@ -157,15 +168,6 @@ def move_project(project: Project, target: Path) -> Path:
             if image_id not in inside and image_id in moved.problems:
                 moved.relink_image(image_id, path)
     return target
-
-
-def _free(root: Path) -> Path:
-    name = root.stem
-    for number in range(2, 10_000):
-        if not root.exists():
-            return root
-        root = root.with_name(f"{name}-{number}{SUFFIX}")
-    raise BlockSegError(f"There are too many unsaved projects in {root.parent}. Delete some.")
 
 
 def _last_change(root: Path) -> float:

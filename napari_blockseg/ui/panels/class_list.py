@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPoint, QSize, Qt, Signal
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -92,7 +91,7 @@ class ClassList(QTreeWidget):
         for info in classes:
             item = QTreeWidgetItem([info.name, "0", str(info.value) if info.value <= 9 else ""])
             item.setData(_NAME, _VALUE, info.value)
-            item.setIcon(_NAME, QIcon(swatch(info.color)))
+            item.setIcon(_NAME, swatch(info.color))
             item.setSizeHint(_NAME, QSize(0, _ROW))
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
