@@ -136,7 +136,8 @@ class PredictJobs(QObject):
         training.learned.connect(self._on_learned)
         session.image_changed.connect(self._on_view_moved)
         session.project_closed.connect(self._stop)
-        camera = session.viewer.camera.events
+        # napari 0.9 moved the camera to the scene.
+        camera = getattr(session.viewer, "scene", session.viewer).camera.events
         camera.zoom.connect(self._on_view_moved)
         camera.center.connect(self._on_view_moved)
 

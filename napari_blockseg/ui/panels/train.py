@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -224,7 +224,10 @@ class TrainPanel(QWidget):
         return form
 
     def _make_more(self) -> QCollapsible:
-        more = QCollapsible("More", expandedIcon=QIcon(), collapsedIcon=QIcon())
+        # superqt's arrows are black on every theme: the text carries one instead.
+        blank = QPixmap(1, 1)
+        blank.fill(Qt.GlobalColor.transparent)
+        more = QCollapsible("More", expandedIcon=QIcon(blank), collapsedIcon=QIcon(blank))
         more.toggled.connect(lambda open_: more.setText("Less  ▴" if open_ else "More  ▾"))
         more.setText("More  ▾")
         more.layout().setContentsMargins(0, 0, 0, 0)

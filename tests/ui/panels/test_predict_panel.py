@@ -139,17 +139,21 @@ def test_nothing_in_view_is_said(panel, session, begin):
     assert "No part of the image is in view" in panel.message.text()
 
 
+def camera_of(session):
+    return getattr(session.viewer, "scene", session.viewer).camera
+
+
 def test_keeping_up_to_date_follows_the_view_and_the_training(panel, session, begin, qtbot):
     jobs = begin("plain")
     panel.set_live(True)
     panel.follow.setChecked(True)
     qtbot.waitUntil(lambda: len(session.shown) == 1)
-    session.viewer.camera.zoom = 3
+    camera_of(session).zoom = 3
     qtbot.waitUntil(lambda: len(session.shown) == 2)
     jobs._training.learned.emit()
     qtbot.waitUntil(lambda: len(session.shown) == 3)
     panel.follow.setChecked(False)
-    session.viewer.camera.zoom = 4
+    camera_of(session).zoom = 4
     jobs._training.learned.emit()
     qtbot.wait(500)
     assert len(session.shown) == 3
