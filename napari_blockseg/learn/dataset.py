@@ -147,8 +147,8 @@ class Dataset:
             )
         if image.pixels.ndim != 3 or image.pixels.shape[-1] != self.n_channels:
             raise ImageError(
-                f"Got image {image.image_id!r} of shape {image.pixels.shape}; expected (rows, cols, "
-                f"{self.n_channels}) as of {first.image_id!r}. Train on images of one kind."
+                f"Got image {image.image_id!r} of shape {image.pixels.shape}; expected (rows, "
+                f"cols, {self.n_channels}) as of {first.image_id!r}. Train on images of one kind."
             )
         if image.labels.grid.image_shape != image.pixels.shape[:2]:
             raise LabelError(
@@ -158,8 +158,8 @@ class Dataset:
         if (image.pixels.dtype == np.uint8) != (first.pixels.dtype == np.uint8):
             raise ImageError(
                 f"Got {first.image_id!r} as {first.pixels.dtype} and {image.image_id!r} as "
-                f"{image.pixels.dtype}; 8-bit images and others are normalized differently. Convert "
-                "them to one type."
+                f"{image.pixels.dtype}; 8-bit images and others are normalized differently. "
+                "Convert them to one type."
             )
 
     def _warn_deleted(self, image: TrainingImage) -> None:

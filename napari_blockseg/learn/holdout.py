@@ -1,7 +1,7 @@
 """Which labelled blocks are kept out of training, to be scored.
 
-Whole images when several are labelled; spatial superblocks (squares of many blocks) otherwise, since
-single blocks are too like their neighbours; nothing when there is too little paint.
+Whole images when several are labelled; spatial superblocks (squares of many blocks) otherwise,
+since single blocks are too like their neighbours; nothing when there is too little paint.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _choose_superblocks(
         # Squares are cut from the painted extent: paint in one corner can be split too.
         extent = max(np.ptp(rows), np.ptp(cols)) + 1
         sizes[i] = size = max(2, -(-int(extent) // _SUPERBLOCKS_ALONG))
-        for row, col in sorted(set(zip((rows // size).tolist(), (cols // size).tolist()))):
+        for row, col in np.unique(np.stack([rows // size, cols // size], 1), axis=0).tolist():
             part = cells[i][row * size : (row + 1) * size, col * size : (col + 1) * size]
             places.append((int(i), row, col))
             counts.append(_count(part, n_classes))

@@ -34,6 +34,8 @@ def build_optimizer(network: Network, config: TrainConfig) -> torch.optim.AdamW:
             for (share, decay), parameters in groups.items()
         ],
         lr=config.learning_rate,
+        # One pass over memory instead of six: on two cores a fifth of a step.
+        fused=next(network.parameters()).device.type in ("cpu", "cuda"),
     )
 
 

@@ -202,8 +202,8 @@ def _clipped(region: Region | None, rows: int, cols: int) -> Region:
     found = max(r0, 0), min(r1, rows), max(c0, 0), min(c1, cols)
     if found[0] >= found[1] or found[2] >= found[3]:
         raise ImageError(
-            f"Got region {region} of an image of {rows} x {cols} pixels; nothing of it lies inside. "
-            "Give row start, row stop, column start, column stop."
+            f"Got region {region} of an image of {rows} x {cols} pixels; nothing of it lies "
+            "inside. Give row start, row stop, column start, column stop."
         )
     return found
 

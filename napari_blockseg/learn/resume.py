@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,37 @@ class TrainState:
             rng=np.random.default_rng(config.seed),
             torch_rng=torch.Generator().manual_seed(config.seed).get_state(),
         )
+
+    def progress(self, config: TrainConfig) -> float:
+        """Return the share of the run that is done, by steps or by time; above 1 when over."""
+        steps = config.total_steps
+        if steps is not None:
+            return self.step / steps
+        return self.elapsed / (60 * (config.minutes or 1))
+
+    @contextmanager
+    def clock(self) -> Iterator[list[float]]:
+        """Add the time of a block of work to what counts as training; pauses do not.
+
+        Yields a list whose only item is, afterwards, the seconds spent.
+        """
+        start, spent = time.perf_counter(), [0.0]
+        try:
+            yield spent
+        finally:
+            spent[0] = time.perf_counter() - start
+            self.elapsed += spent[0]
+
+    @contextmanager
+    def own_randomness(self) -> Iterator[None]:
+        """Use this run's torch generator, whatever others draw from the global one between."""
+        others = torch.get_rng_state()
+        torch.set_rng_state(self.torch_rng)
+        try:
+            yield
+        finally:
+            self.torch_rng = torch.get_rng_state()
+            torch.set_rng_state(others)
 
     def restore(self, network: Network, mean: Network, optimizer: torch.optim.Optimizer) -> None:
         """Put the saved tensors where they belong.
@@ -138,8 +171,8 @@ def load_state(
 def _check_same(what: str, old: Any, new: Any, path: Path) -> None:
     if old != new:
         raise ModelError(
-            f"Got another {what} than the interrupted run in {path.parent}: {new}, was {old}. Resume "
-            "with the same, or start a new run (--init takes the weights over)."
+            f"Got another {what} than the interrupted run in {path.parent}: {new}, was {old}. "
+            "Resume with the same, or start a new run (--init takes the weights over)."
         )
 
 

@@ -32,7 +32,7 @@ class Rows:
 
 @torch.inference_mode()
 def run_tiles(network: Network, tiles: Tensor, device: torch.device) -> Tensor:
-    """Return float32 logits on the decoder's grid of tiles (n, channels, rows, cols), on the CPU."""
+    """Return logits on the decoder's grid of tiles (n, channels, rows, cols): float32, CPU."""
     moved = tiles.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
     with mixed_precision(device):
         logits = network.coarse_logits(moved)

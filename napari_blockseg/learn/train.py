@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -67,6 +66,7 @@ def train(
     init: Path | None = None,
     resume: bool = False,
     changed_labels: ChangedLabels | None = None,
+    on_model: Callable[[Model], None] | None = None,
 ) -> Generator[Report, None, None]:
     """Train a network on block labels.
 
@@ -90,6 +90,9 @@ def train(
         interrupted.
     changed_labels : callable, optional
         Called before each step; returns the labels that changed since, by image id.
+    on_model : callable, optional
+        Called once, before the first report, with the live model: its network changes in place with
+        every step, so predict with it between two reports.
 
     Yields
     ------
@@ -117,6 +120,8 @@ def train(
         resume=resume,
         changed_labels=changed_labels,
     )
+    if on_model is not None:
+        on_model(training.live_model())
     yield from training.reports()
 
 
@@ -152,7 +157,7 @@ class Training:
             images, self._classes, config, self._state.rng, self._state.holdout, self._note
         )
         self._state.holdout = self._data.holdout
-        with self._own_randomness():
+        with self._state.own_randomness():
             self._network_config = network
             built = network if state is None else network.model_copy(update={"weights": "none"})
             self._network = build_network(built, len(classes), self._data.n_channels)
@@ -198,7 +203,7 @@ class Training:
         last_save = time.perf_counter()
         mark = self._next_mark()
         while self._progress() < 1:
-            with self._clock():
+            with self._state.clock():
                 self._take_changed_labels()
             yield from self._take_notices()
             if not self._data.sampler.counts.sum():
@@ -243,11 +248,11 @@ class Training:
     def _step(self) -> TrainStep | None:
         """Take one step; None when it did not count."""
         state = self._state
-        with self._clock() as clock:
+        with self._state.clock() as spent:
             rate = self._config.learning_rate * one_cycle(self._progress())
             set_learning_rate(self._optimizer, rate)
             try:
-                with self._own_randomness():
+                with self._state.own_randomness():
                     loss = self._learn(self._data.sampler.draw(state.batch_size))
             except (RuntimeError, MemoryError) as error:
                 self._halve_batch(error)
@@ -260,7 +265,7 @@ class Training:
             steps=self._config.total_steps,
             loss=loss,
             learning_rate=rate,
-            seconds=clock[0],
+            seconds=spent[0],
             progress=min(1.0, self._progress()),
         )
 
@@ -273,7 +278,7 @@ class Training:
             logits = self._network(images)
         loss = batch_loss(logits, targets, self._weights, self._config.loss)
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
         if self._scaler.is_enabled() or torch.isfinite(norm):
@@ -307,7 +312,7 @@ class Training:
     def _validate(self) -> Iterator[Report]:
         if not self._data.n_val_blocks:
             return
-        with self._clock():
+        with self._state.clock():
             self._last_validation = validate(
                 self.live_model(), self._data, self._classes, self._state.step
             )
@@ -332,10 +337,7 @@ class Training:
         self._weights = class_weights(counts, self._config.class_balance).to(self._device)
 
     def _progress(self) -> float:
-        steps = self._config.total_steps
-        if steps is not None:
-            return self._state.step / steps
-        return self._state.elapsed / (60 * (self._config.minutes or 1))
+        return self._state.progress(self._config)
 
     def _next_mark(self) -> float:
         """Return the progress at which to validate next."""
@@ -385,24 +387,3 @@ class Training:
     def _take_notices(self) -> Iterator[Notice]:
         taken, self._notices = self._notices, []
         yield from taken
-
-    @contextmanager
-    def _clock(self) -> Iterator[list[float]]:
-        """Add the time of a block of work to what counts as training; pauses do not."""
-        start, spent = time.perf_counter(), [0.0]
-        try:
-            yield spent
-        finally:
-            spent[0] = time.perf_counter() - start
-            self._state.elapsed += spent[0]
-
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Use this run's torch generator, whatever others draw from the global one between."""
-        others = torch.get_rng_state()
-        torch.set_rng_state(self._state.torch_rng)
-        try:
-            yield
-        finally:
-            self._state.torch_rng = torch.get_rng_state()
-            torch.set_rng_state(others)

@@ -1,1 +1,1 @@
-"""Networks: encoder, decoder, head; :func:`napari_blockseg.nets.build.build_network` is the door."""
+"""Networks: encoder, decoder, head; :func:`.build.build_network` is the door."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -94,7 +95,7 @@ def build_encoder(name: str, weights: str, n_channels: int, output_stride: int) 
     return Encoder(backbone, channels, strides, mean, std)
 
 
-def _dilated_backbone(name: str, output_stride: int) -> nn.Module:
+def _dilated_backbone(name: str, output_stride: int) -> Any:
     known = timm.list_models()
     if name.split(".")[0] not in known:
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.4)
@@ -103,14 +104,14 @@ def _dilated_backbone(name: str, output_stride: int) -> nn.Module:
             f" Encoders that are known to work: {', '.join(GOOD_ENCODERS)}."
         )
     try:
-        backbone = timm.create_model(name, features_only=True, output_stride=output_stride)
+        backbone: Any = timm.create_model(name, features_only=True, output_stride=output_stride)
         strides = backbone.feature_info.reduction()
     # Each family of timm refuses in its own way: an unknown argument, an assertion, a missing hook.
     except (TypeError, AssertionError, AttributeError, RuntimeError, ValueError) as error:
         raise _not_dilatable(name, output_stride) from error
     if strides[-1] != output_stride or 4 not in strides:
         raise _not_dilatable(name, output_stride)
-    return backbone  # type: ignore[no-any-return]
+    return backbone
 
 
 def _not_dilatable(name: str, output_stride: int) -> NetworkError:

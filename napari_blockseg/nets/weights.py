@@ -165,8 +165,8 @@ def _load_exactly(backbone: nn.Module, state: StateDict, source: str) -> None:
     if bad:
         raise NetworkError(
             f"{source} does not fit this encoder: {len(bad)} of {len(wanted)} tensors are missing "
-            f"or have another shape, the first is {bad[0]!r}. Check that encoder and weights belong "
-            "together."
+            f"or have another shape, the first is {bad[0]!r}. Check that encoder and weights "
+            "belong together."
         )
     backbone.load_state_dict(
         {key: value for key, value in found.items() if value is not None}, strict=False
