@@ -27,6 +27,8 @@ Steps = Generator[dict[str, Any] | None, None, None]
 #: Predictions go first, but after this long a training step comes between.
 _PREDICT_SECONDS = 1.0
 
+_LAST = ("train_done", "predict_done")
+
 
 @dataclass
 class Job:
@@ -170,6 +172,8 @@ class Scheduler:
         """Take one step of a job; return whether it goes on."""
         try:
             message = next(job.steps)
+            if message is not None and message["type"] in _LAST:
+                job.steps.close()
         except StopIteration:
             return False
         except EndOfInput:
@@ -177,9 +181,11 @@ class Scheduler:
         except Exception as error:
             self._send_error(job.id, error)
             return False
-        if message is not None:
-            self._channel.send({"id": job.id, **message})
-        return True
+        if message is None:
+            return True
+        self._channel.send({"id": job.id, **message})
+        # Over with its last message, not a turn later: the client may answer with the next one.
+        return message["type"] not in _LAST
 
     def _close_all(self) -> None:
         """Close every job; a training saves itself."""
