@@ -105,3 +105,9 @@ def test_pictures_and_pages_exist():
     assert targets
     missing = [t for t in targets if not (ROOT / t).exists()]
     assert not missing
+
+
+def test_every_decision_is_in_the_index():
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert not [p.name for p in folder.glob("[0-9]*.md") if f"({p.name})" not in index]
