@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from napari_blockseg.core import atomic
 from napari_blockseg.core.errors import BlockSegError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.files.tiff import DAMAGE
 
 FORMAT = "blockseg-labels"
 FORMAT_VERSION = 1
@@ -85,7 +85,7 @@ def read_block_labels(path: Path | str) -> tuple[BlockLabels, int]:
         raise ProjectError(f"There are no block labels at {path}. Check the path.") from error
     except OSError as error:
         raise ProjectError(f"{path} cannot be read: {error}. Check the disk and rights.") from error
-    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, struct.error) as error:
+    except DAMAGE as error:
         raise damaged(path, f"it is not a whole TIFF ({error})") from error
     header = _read_header(path, description)
     try:

@@ -164,7 +164,8 @@ class JournalRecord(BaseModel):
         if self.packed is not None:
             index = np.cumsum(self.packed["steps"].unpack(), axis=0).astype(np.int64)
             return Changes(index, self.packed["old"].unpack(), self.packed["new"].unpack())
-        index = np.array(self.cells, np.int64).reshape(len(self.cells), -1)
+        axes = len(self.cells[0]) if self.cells else 2
+        index = np.array(self.cells, np.int64).reshape(len(self.cells), axes)
         return Changes(index, np.array(self.old, np.int64), np.array(self.new, np.int64))
 
     def apply(self, labels: BlockLabels | None) -> BlockLabels:

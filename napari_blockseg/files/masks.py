@@ -20,7 +20,7 @@ from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import label_dtype
 from napari_blockseg.files.images import ImageInfo
 from napari_blockseg.files.spec import image_stem
-from napari_blockseg.files.tiff import series_values
+from napari_blockseg.files.tiff import DAMAGE, series_values
 
 IntArray = NDArray[np.integer[Any]]
 CLASSES_FILE = "classes.json"
@@ -330,7 +330,7 @@ def _read_label_image(path: Path) -> IntArray:
                 colored = values.ndim > 2
     except FileNotFoundError as error:
         raise LabelError(f"There is no mask at {path}. Check the path.") from error
-    except (OSError, ValueError, SyntaxError, IndexError, RuntimeError) as error:
+    except (*DAMAGE, SyntaxError) as error:
         raise LabelError(f"The mask {path} cannot be read: {error}. Save it again.") from error
     if colored or values.ndim < 2:
         raise LabelError(

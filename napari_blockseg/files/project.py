@@ -292,13 +292,6 @@ class Project(ProjectFolder):
         with self._writing():
             wholechange.set_classes(self, checked_classes(classes), dict(mapping or {}))
 
-    def set_split(self, split: Mapping[str, str]) -> None:
-        """Say which images are for what ("train", "val", "test"), by image id."""
-        with self._writing():
-            for image_id in split:
-                self.entry(image_id)
-            self._write_spec(split=dict(split))
-
     def add_images(self, images: Sequence[Path | str], axes: str | None = None) -> list[str]:
         """Add image files or folders, by the rules of :meth:`create`; return the new ids.
 
@@ -337,7 +330,8 @@ class Project(ProjectFolder):
         """
         with self._writing():
             safe = "".join(one if one.isalnum() or one in " -_.()" else "_" for one in name)
-            image_id = unique_ids([Path(f"{safe.strip(' .')}.tif")], self.image_ids)[0]
+            stem = safe.strip(" .") or "image"
+            image_id = unique_ids([Path(f"{stem}.tif")], self.image_ids)[0]
             path = self.root / "images" / f"{image_id}.tif"
             imagefiles.write_array(path, array, axes)
             entry = imagefiles.make_entry(self.root, image_id, inspect_image(path), None)

@@ -17,6 +17,11 @@ from PIL import Image
 from napari_blockseg.core.errors import ImageError
 from napari_blockseg.files.images import RawImage
 
+# What tifffile raises on damaged files, besides OSError.
+DAMAGE = (
+    tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError, TypeError,
+    AttributeError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
 _ALPHA = {1: "premultiplied", 2: "straight"}  # TIFF ExtraSamples; 0 is a sample of unknown kind
 _MICRONS = {"micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometre"}
 
@@ -43,10 +48,7 @@ def read_tiff(path: Path, trust_planar: bool = False) -> RawImage:
         raise
     except MemoryError as error:
         raise ImageError(f"{path} does not fit into memory; cut it into smaller files.") from error
-    except (
-        tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError, TypeError,
-        AttributeError, RuntimeError, struct.error, zlib.error,
-    ) as error:  # fmt: skip
+    except DAMAGE as error:
         raise ImageError(
             f"{path} cannot be read as a TIFF: {error}. Save it again with the program it came "
             "from, uncompressed or with deflate compression."
