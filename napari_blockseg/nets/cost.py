@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import weakref
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_blockseg.core.config import STRIDES, NetworkConfig
 from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.nets.build import build_network
+from napari_blockseg.nets.network import Network
 
 N_CLASSES = 21
 _RUNS = 5
@@ -56,42 +58,57 @@ def count_cost(
     rows = []
     for stride in STRIDES:
         changed = config.model_copy(update={"decoder_stride": stride, "weights": "none"})
-        network = build_network(changed, n_classes)
-        network.to(memory_format=torch.channels_last).eval()
+        # Shapes are all that counting needs; on the meta device they cost nothing.
+        with torch.device("meta"):
+            shapes = build_network(changed, n_classes).eval()
+        network = _runnable(changed, n_classes) if seconds else shapes
         padded = -(-size // 32) * 32
         rows.append(
             {
                 "stride": stride,
                 "cells": (padded // stride) ** 2,
-                "macs": count_macs(network, image),
-                "params": sum(p.numel() for p in network.parameters()),
+                "macs": count_macs(shapes, image),
+                "params": sum(p.numel() for p in shapes.parameters()),
                 "seconds": _best_time(network, image) if seconds else None,
-                "peak_mib": round(peak_mib(network, image), 2),
+                "peak_mib": round(peak_mib(shapes, image), 2),
             }
         )
-        encoder = network.encoder
+        encoder, encoder_shapes = network.encoder, shapes.encoder
     return {
         "strides": rows,
         "encoder_only": {
-            "macs": count_macs(encoder, image),
+            "macs": count_macs(encoder_shapes, image),
             "seconds": _best_time(encoder, image) if seconds else None,
         },
     }
 
 
+def _runnable(config: NetworkConfig, n_classes: int) -> Network:
+    network = build_network(config, n_classes)
+    network.to(memory_format=torch.channels_last)
+    return network.eval()
+
+
 def count_macs(network: nn.Module, image: Tensor) -> int:
     """Return the multiply-adds of one forward pass (convolutions and matrix products)."""
+    shapes, image = _on_meta(network, image)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(image)
+        shapes(image)
     # torch counts a multiply-add as two operations.
     return int(counter.get_total_flops()) // 2
+
+
+def _on_meta(network: nn.Module, image: Tensor) -> tuple[nn.Module, Tensor]:
+    """Return both without values: shapes are all that counting needs, and cost nothing."""
+    return copy.deepcopy(network).to("meta"), image.to("meta")
 
 
 def peak_mib(network: nn.Module, image: Tensor) -> float:
     """Return the most memory that weights and activations hold at once, in MiB."""
     weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    shapes, image = _on_meta(network, image)
     with torch.no_grad(), _LiveBytes() as live:
-        network(image)
+        shapes(image)
     return float(weights + live.peak) / 2**20
 
 
