@@ -37,6 +37,9 @@ class CloseWatch(QObject):
             return
         self._done = True
         QApplication.instance().aboutToQuit.disconnect(self.finish)
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+            self._window = None
         self.closed.emit()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)

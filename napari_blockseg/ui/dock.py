@@ -69,9 +69,9 @@ class BlockSegDock(QWidget):
         self._build()
         self._join()
         self._closed = False
-        watch = CloseWatch(self)
-        watch.about_to_close.connect(self.session.flush)
-        watch.closed.connect(self.close_all)
+        self._watch = CloseWatch(self)
+        self._watch.about_to_close.connect(self.session.flush)
+        self._watch.closed.connect(self.close_all)
 
     def sizeHint(self) -> QSize:  # noqa: N802  (Qt's name)
         """Return a width at which nothing is cut off."""
@@ -219,6 +219,7 @@ class BlockSegDock(QWidget):
         if self._closed:
             return
         self._closed = True
+        self._watch.finish()
         self.viewer.events.theme.disconnect(self._on_theme)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             event.disconnect(self._show_layers)

@@ -153,10 +153,6 @@ class BlockLabelsLayer(Labels):
             changed &= under == (self.selected_label if new_label == 0 else 0)
         return changed
 
-    def paint_polygon(self, points: Any, new_label: int) -> None:
-        """Paint a polygon; its corners go to the nearest block (napari would cut them off)."""
-        super().paint_polygon(np.round(np.asarray(points, dtype=float)), new_label)
-
     # ---- undo
     def undo(self) -> None:
         """Take back the last step."""

@@ -1,0 +1,319 @@
+"""Projects in a viewer: how they come about, change, close and come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Labels
+from qtpy.QtTest import QTest
+
+from napari_blockseg.core.errors import ImageError, LabelError
+from napari_blockseg.files.project import Project
+from napari_blockseg.ui.new_project import default_block, unsaved_projects
+from napari_blockseg.ui.session import Session
+
+
+def write_images(folder, names=("a", "b"), shape=(60, 80)):
+    rng = np.random.default_rng(1)
+    paths = []
+    for name in names:
+        paths.append(folder / f"{name}.tif")
+        tifffile.imwrite(
+            paths[-1], rng.integers(0, 255, shape, dtype=np.uint8), metadata={"axes": "YX"}
+        )
+    return paths
+
+
+@pytest.fixture
+def session(viewer):
+    session = Session(viewer)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def two_images(tmp_path):
+    with Project.create(
+        tmp_path / "two.blockseg", write_images(tmp_path), ["x", "y"], 16
+    ) as project:
+        return project.root
+
+
+def heard(signal):
+    said = []
+    signal.connect(lambda *values: said.append(values))
+    return said
+
+
+def paint(session, row, col, value=1):
+    layer = session.labels_layer()
+    layer.paint((row, col), value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "block"), [((512, 768), 16), ((3000, 4000), 32), ((40, 40), 2), ((130, 900), 4)]
+)
+def test_default_block_puts_about_32_blocks_across(shape, block):
+    assert default_block(shape) == block
+
+
+def test_painting_on_an_array_makes_a_project_with_a_copy(session, viewer):
+    pixels = np.random.default_rng(0).integers(0, 4000, (64, 64), dtype=np.uint16)
+    session.start_on_layer(viewer.add_image(pixels, name="from memory"))
+    assert session.flush()
+    root = session.project.root
+    assert unsaved_projects() == [root]
+    paint(session, 3, 3)
+    session.close_project()
+    assert session.flush()
+    with Project.open(root) as project:
+        assert np.array_equal(project.load_image(project.image_ids[0]).pixels[..., 0], pixels)
+        assert project.load_labels(project.image_ids[0]).values[3, 3] == 1
+
+
+def test_an_image_from_a_file_stays_where_it_is(session, viewer, tmp_path):
+    (path,) = write_images(tmp_path, ["plate"])
+    (layer,) = viewer.open(path, plugin="napari")
+    session.start_on_layer(layer)
+    assert session.flush()
+    assert session.project.image_path("plate").samefile(path)
+    assert session.image_layer() is layer
+
+
+def test_an_rgb_array_is_copied_as_rgb(session, viewer):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    session.start_on_layer(viewer.add_image(pixels, name="colors"))
+    assert session.flush()
+    assert np.array_equal(session.project.load_image("colors").pixels, pixels)
+
+
+def test_a_stack_is_refused_with_the_way_out(session, viewer):
+    layer = viewer.add_image(np.zeros((4, 30, 30), np.uint8), name="stack")
+    with pytest.raises(ImageError, match="2-D"):
+        session.start_on_layer(layer)
+
+
+def test_each_image_has_its_labels_and_its_undo(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    assert session.image_id == "a"
+    paint(session, 0, 0, 1)
+    session.set_image("b")
+    assert session.flush()
+    assert session.image_id == "b"
+    assert not session.can_undo()
+    paint(session, 1, 1, 2)
+    session.set_image("a")
+    assert session.flush()
+    assert session.labels().values[0, 0] == 1
+    assert session.can_undo()
+    session.undo()
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert not project.load_labels("a").values.any()
+        assert project.load_labels("b").values[1, 1] == 2
+
+
+def test_only_layers_of_the_shown_image_are_in_the_list(session, viewer, two_images):
+    for image_id in ("a", "b", "a"):
+        if session.project is None:
+            session.open_project(two_images)
+        session.set_image(image_id)
+        assert session.flush()
+        assert [layer.name for layer in viewer.layers] == [image_id, f"{image_id} blocks"]
+
+
+def test_regrid_changes_all_images_and_undo_brings_all_back(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    paint(session, 1, 2, 1)
+    session.set_image("b")
+    assert session.flush()
+    paint(session, 2, 1, 2)
+    session.regrid(32)
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert project.block == 32
+        assert {project.load_labels(i).grid.block for i in "ab"} == {32}
+    session.undo()
+    assert session.flush()
+    assert session.block == 16
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[1, 2] == 1
+        assert project.load_labels("b").values[2, 1] == 2
+
+
+def test_classes_are_added_renamed_and_recolored(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    assert session.add_class("z") == 3
+    session.change_class(1, name="first", color=(1, 2, 3))
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert [c.name for c in project.classes] == ["first", "y", "z"]
+        assert project.classes[0].color == (1, 2, 3)
+    colors = session.labels_layer().colormap.color_dict
+    assert np.allclose(colors[1][:3], np.array([1, 2, 3]) / 255, atol=0.01)
+    assert list(session.labels_layer().features["class"]) == ["unlabelled", "first", "y", "z"]
+    with pytest.raises(LabelError, match="already"):
+        session.add_class("y")
+    with pytest.raises(LabelError, match="name"):
+        session.change_class(2, name="  ")
+
+
+def test_a_deleted_class_takes_its_blocks_along_and_undo_brings_them_back(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    session.add_class("z")
+    for col, value in enumerate((1, 2, 3)):
+        paint(session, 0, col, value)
+    session.set_image("b")
+    assert session.flush()
+    paint(session, 1, 1, 1)
+    session.delete_class(1)
+    assert session.flush()
+    assert [c.name for c in session.classes] == ["y", "z"]
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[0, :3].tolist() == [0, 1, 2]
+        assert not project.load_labels("b").values.any()
+    session.undo()
+    assert session.flush()
+    assert [c.name for c in session.classes] == ["x", "y", "z"]
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[0, :3].tolist() == [1, 2, 3]
+        assert project.load_labels("b").values[1, 1] == 1
+
+
+def test_the_last_class_stays(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    session.delete_class(2)
+    assert session.flush()
+    with pytest.raises(LabelError, match="at least one"):
+        session.delete_class(1)
+
+
+def test_the_layer_follows_its_image_and_can_select_no_unknown_class(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    layer, image = session.labels_layer(), session.image_layer()
+    image.scale, image.translate = (2.0, 3.0), (5.0, 7.0)
+    for cell, pixel in (((0, 0), (7.5, 7.5)), ((2, 3), (39.5, 55.5))):
+        assert np.allclose(layer.data_to_world(cell), image.data_to_world(pixel))
+    layer.selected_label = 40
+    assert layer.selected_label == 2
+
+
+def test_a_duplicate_of_the_layer_is_a_plain_labels_layer(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    data, attributes, kind = session.labels_layer().as_layer_data_tuple()
+    assert kind == "labels"
+    copy = Labels(data, **attributes)
+    assert np.allclose(copy.affine, session.labels_layer().affine)
+
+
+def test_a_layer_removed_by_hand_is_saved_first(session, viewer, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    paint(session, 1, 1)
+    viewer.layers.remove(session.labels_layer())
+    assert session.image_id is None
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[1, 1] == 1
+    session.set_image("a")
+    assert session.flush()
+    assert session.labels().values[1, 1] == 1
+
+
+def test_a_project_that_someone_else_holds_asks_first(session, two_images):
+    with Project.open(two_images, write=True):
+        asked = heard(session.locked)
+        session.open_project(two_images)
+        assert session.flush()
+        assert asked
+        assert session.project is None
+        session.open_project(two_images, take_over=True)
+        assert session.flush()
+        assert session.project is not None
+
+
+def test_a_missing_image_is_told_and_the_others_open(session, two_images):
+    (two_images.parent / "a.tif").unlink()
+    problems = heard(session.problem)
+    session.open_project(two_images)
+    assert session.flush()
+    assert session.image_id == "b"
+    session.set_image("a")
+    assert "a.tif" in problems[-1][0]
+
+
+def test_what_is_no_project_is_told(session, tmp_path):
+    problems = heard(session.problem)
+    session.open_project(tmp_path)
+    assert session.flush()
+    assert "project.json" in problems[0][0]
+
+
+def test_save_as_moves_the_folder_and_stays_open(session, viewer, tmp_path):
+    session.start_on_layer(viewer.add_image(np.zeros((64, 64), np.uint8), name="i"))
+    assert session.flush()
+    paint(session, 1, 1)
+    old, target = session.project.root, tmp_path / "named.blockseg"
+    session.save_project_as(target)
+    assert session.flush()
+    assert not old.exists()
+    assert session.project.root == target
+    assert session.labels().values[1, 1] == 1
+
+
+def test_a_prediction_lies_on_its_image_and_leaves_the_brush_in_hand(session, viewer, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    session.image_layer().rotate = 20
+    layer = session.labels_layer()
+    layer.mode = "paint"
+    mask = np.full((20, 30), 2, np.uint8)
+    session.show_prediction("a", mask, (10, 30, 40, 70))
+    shown = session.prediction_layer()
+    assert shown.name == "prediction"
+    assert np.argwhere(shown.data).min(axis=0).tolist() == [10, 40]
+    assert np.count_nonzero(shown.data) == 600
+    assert np.allclose(shown.data_to_world((12, 41)), session.image_layer().data_to_world((12, 41)))
+    assert viewer.layers.selection.active is layer
+    assert viewer.layers.index(shown) < viewer.layers.index(layer)
+    session.show_prediction("b", mask, (0, 20, 0, 30))
+    assert np.count_nonzero(shown.data) == 600, "it belongs to another image"
+    session.set_image("b")
+    assert session.flush()
+    assert session.prediction_layer() is None
+
+
+def test_visible_region_is_what_the_canvas_shows(session, viewer, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    viewer.reset_view()
+    QTest.qWait(100)
+    assert session.visible_region() == (0, 60, 0, 80)
+    getattr(viewer, "scene", viewer).camera.zoom *= 4
+    QTest.qWait(100)
+    row0, row1, col0, col1 = session.visible_region()
+    assert 0 < row0 < row1 < 60
+    assert 0 < col0 < col1 < 80
+
+
+def test_signals_tell_what_happened(session, two_images):
+    opened, images = heard(session.project_opened), heard(session.image_changed)
+    labels, saved = heard(session.labels_changed), heard(session.saved)
+    session.open_project(two_images)
+    assert session.flush()
+    assert len(opened) == 1
+    assert images == [("a",)]
+    labels.clear()
+    paint(session, 1, 1)
+    QTest.qWait(150)
+    assert labels == [("a",)]
+    assert session.flush()
+    assert saved[-1] == ("a",)
