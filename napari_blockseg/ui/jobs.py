@@ -42,6 +42,7 @@ class Jobs(QObject):
     ) -> None:
         super().__init__(parent)
         self.client = client
+        self._train = train
         self.training = TrainJob(session, client, train, self)
         self.predictions = PredictJobs(session, client, predict, self.training, self)
         for panel in (train, predict):
@@ -50,6 +51,7 @@ class Jobs(QObject):
 
     def close(self) -> None:
         """End threads and the worker; waits for nothing."""
+        self._train.unfollow()
         self.predictions.close()
         self.training.close()
         self.client.close()

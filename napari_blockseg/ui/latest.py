@@ -29,7 +29,7 @@ class Latest(QObject):
     done = Signal(object)
     #: The exception that `work` raised.
     failed = Signal(object)
-    _arrived = Signal(int, object, object)
+    _arrived = Signal(object)
 
     def __init__(
         self, work: Callable[..., Any], interval_ms: int = 0, parent: QObject | None = None
@@ -83,11 +83,13 @@ class Latest(QObject):
         except Exception as raised:  # handed to `failed`: a thread must not lose an error
             result, error = None, raised
         try:
-            self._arrived.emit(generation, result, error)
+            # One tuple: PySide 6.12 miscounts references to a None that crosses threads.
+            self._arrived.emit((generation, result, error))
         except RuntimeError:
             return  # Qt has deleted this object: nobody is left to tell
 
-    def _on_arrived(self, generation: int, result: object, error: object) -> None:
+    def _on_arrived(self, answer: tuple[int, Any, Exception | None]) -> None:
+        generation, result, error = answer
         self._running = False
         if self._rest.interval():
             self._rest.start()

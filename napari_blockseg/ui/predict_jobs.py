@@ -107,6 +107,8 @@ class PredictJobs(QObject):
     def close(self) -> None:
         """End the background work."""
         self._stop()
+        for event in self._camera_events():
+            event.disconnect(self._on_view_moved)
         self._reader.close()
         self._export.stop()
 
@@ -136,10 +138,14 @@ class PredictJobs(QObject):
         training.learned.connect(self._on_learned)
         session.image_changed.connect(self._on_view_moved)
         session.project_closed.connect(self._stop)
+        for event in self._camera_events():
+            event.connect(self._on_view_moved)
+
+    def _camera_events(self) -> tuple[Any, Any]:
         # napari 0.9 moved the camera to the scene.
-        camera = getattr(session.viewer, "scene", session.viewer).camera.events
-        camera.zoom.connect(self._on_view_moved)
-        camera.center.connect(self._on_view_moved)
+        viewer = self._session.viewer
+        events = getattr(viewer, "scene", viewer).camera.events
+        return events.zoom, events.center
 
     # -- asking --------------------------------------------------------------------------------
 

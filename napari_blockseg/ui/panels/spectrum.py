@@ -116,6 +116,7 @@ class SpectrumPanel(QWidget):
 
     def close_threads(self) -> None:
         """End the background threads; the panel shows nothing new afterwards."""
+        self._session.viewer.events.theme.disconnect(self._on_theme)
         self._curve_task.close()
         self._advice_task.close()
 

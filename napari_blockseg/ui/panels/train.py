@@ -183,6 +183,10 @@ class TrainPanel(QWidget):
         """Tell in the status line that the run failed; the messages hold the whole story."""
         self.status.setText(text.partition("\n")[0])
 
+    def unfollow(self) -> None:
+        """Take no more notice of the viewer, which may outlive the panel."""
+        self._session.viewer.events.theme.disconnect(self._on_theme)
+
     # -- building ------------------------------------------------------------------------------
 
     def _build(self) -> None:
