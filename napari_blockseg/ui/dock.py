@@ -110,6 +110,12 @@ class BlockSegDock(QWidget):
         self.brush = BrushLink(session, paint, self.overlay, self)
         self.jobs = Jobs(session, WorkerClient(parent=self), self.train, self.predict, self)
         self.spectrum.regrid_requested.connect(session.regrid)
+        for title, panel in (
+            ("Spectrum", self.spectrum),
+            ("Train", self.train),
+            ("Predict", self.predict),
+        ):
+            panel.news_changed.connect(self.sections[title].set_news)
         paint.start_requested.connect(self._on_start)
         paint.open_requested.connect(self._on_open)
         paint.new_requested.connect(self._on_new)

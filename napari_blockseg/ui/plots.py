@@ -207,7 +207,7 @@ class TrainingCanvas(_Canvas):
     """Training as it goes: loss above, held-out IoU below, over steps."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(230, parent)
+        super().__init__(240, parent)
         self.loss = self._add_plot(0)
         self.iou = self._add_plot(1)
         self.iou.setXLink(self.loss)
@@ -215,7 +215,7 @@ class TrainingCanvas(_Canvas):
         self.iou.setYRange(0, 1, padding=0.12)
         self.iou.getAxis("left").setTicks([_SHARES])
         self.loss.setLabel("left", "loss")
-        self.iou.setLabel("left", "held-out IoU")
+        self.iou.setLabel("left", "IoU")
         self.iou.setLabel("bottom", "step")
         self.loss.getAxis("bottom").setStyle(showValues=False)
         self.set_colors(self.colors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _STDERR_LINES = 20
 _SLOW_START_MS = 20_000
 _GRACE_MS = 3_000
+#: Workers that were told to end and are still saving.
+_ending: list[QProcess] = []
 
 
 class WorkerClient(QObject):
@@ -73,7 +76,8 @@ class WorkerClient(QObject):
         self._slow_start.timeout.connect(self._on_slow_start)
         app = QCoreApplication.instance()
         if app is not None:
-            app.aboutToQuit.connect(self._on_quit)
+            app.aboutToQuit.connect(self.close)
+            app.aboutToQuit.connect(_await_last_words)
 
     # -- what a caller does --------------------------------------------------------------------
 
@@ -301,13 +305,6 @@ class WorkerClient(QObject):
             "info", "The worker is still starting; on a network drive this takes a while."
         )
 
-    def _on_quit(self) -> None:
-        """Leave a training worker the time to save: no event loop will run its grace for it."""
-        process = self._process
-        self.close()
-        if process is not None:
-            process.waitForFinished(_GRACE_MS)
-
     def _die(self, text: str) -> None:
         self._drop_process(text)
         self._set_status("dead")
@@ -351,12 +348,29 @@ def _bury(process: QProcess, grace_ms: int) -> None:
     ):
         signal.disconnect()
     process.setParent(QCoreApplication.instance())
-    process.finished.connect(process.deleteLater)
     if process.state() == QProcess.ProcessState.NotRunning:
         process.deleteLater()
-    elif grace_ms:
+        return
+    _ending.append(process)
+    process.finished.connect(lambda: _forget(process))
+    if grace_ms:
         grace = QTimer(process, interval=grace_ms, singleShot=True)
         grace.timeout.connect(process.kill)
         grace.start()
     else:
         process.kill()
+
+
+def _forget(process: QProcess) -> None:
+    if process in _ending:
+        _ending.remove(process)
+        process.deleteLater()
+
+
+def _await_last_words() -> None:
+    """Leave a training worker the time to save: once the application ends, no timer runs."""
+    end = time.monotonic() + _GRACE_MS / 1000
+    for process in list(_ending):
+        if not process.waitForFinished(max(round(1000 * (end - time.monotonic())), 0)):
+            process.kill()
+            process.waitForFinished(500)

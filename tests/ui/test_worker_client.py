@@ -257,3 +257,31 @@ def test_paths_are_translated_both_ways():
     assert command.to_here("/mnt/share/p.blockseg") == Path("/home/me/data/p.blockseg")
     assert command.to_worker("/home/me/database") == "/home/me/database"
     assert command.to_here("/mnt/shared/x") == Path("/mnt/shared/x")
+
+
+def test_an_application_that_quits_leaves_its_worker_the_time_to_save(tmp_path):
+    """The window is closed (the client closes), then the application ends at once."""
+    saved = tmp_path / "saved"
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        "import json, sys, time, pathlib\n"
+        "sys.stdin.readline()\n"
+        'print(json.dumps({"id": 0, "type": "hello", "protocol": 1}), flush=True)\n'
+        "sys.stdin.read()\n"
+        "time.sleep(0.5)\n"
+        f"pathlib.Path({str(saved)!r}).touch()\n"
+    )
+    script = f"""
+import sys
+from qtpy.QtCore import QCoreApplication
+from napari_blockseg.ui.worker_client import WorkerClient
+from napari_blockseg.ui.worker_messages import WorkerCommand
+app = QCoreApplication([])
+client = WorkerClient(WorkerCommand((sys.executable, {str(worker)!r})))
+client.status_changed.connect(lambda s: s == "ready" and (client.close(), app.quit()))
+client.start()
+app.exec()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30)
+    assert saved.exists()
+    assert b"Destroyed while process" not in done.stderr

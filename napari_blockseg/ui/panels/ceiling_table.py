@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_blockseg.core.advice import ESTIMATE_ERROR
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -54,7 +56,8 @@ class CeilingTable(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 5, parent)
         self._n_classes = 0
-        self._blocks: list[int] = []
+        self._blocks: tuple[float, ...] = ()
+        self.setObjectName("blockseg_classes")
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -71,7 +74,7 @@ class CeilingTable(QTableWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in range(1, 5):
             self.setColumnWidth(column, 46 if column > 1 else 52)
-        self._set_heads([])
+        self._set_heads()
         self._fit()
 
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:
@@ -94,7 +97,6 @@ class CeilingTable(QTableWidget):
         """Show dashes for all values."""
         for column in range(1, 5):
             self._fill(column, np.full(self._n_classes, np.nan))
-        self._set_heads([])
 
     def set_kept(self, energy: NDArray[np.float64], cutoff: float) -> None:
         """Show the share of energy below the cutoff (cycles per pixel), one value a class."""
@@ -104,28 +106,33 @@ class CeilingTable(QTableWidget):
             f"{0.5 / cutoff:.0f} pixels resolve"
         )
 
+    def set_block(self, block: int) -> None:
+        """Name the columns for half the block size, itself and its double, in pixels."""
+        self._blocks = tuple(b for b in (block / 2, block, 2 * block) if b >= 1)
+        self._set_heads()
+
     def set_ceilings(self, ceilings: Sequence[EstimatedCeiling], recommended: int | None) -> None:
-        """Show up to three estimated ceilings, finest first; the recommended one is bold."""
-        rows = sorted(ceilings, key=lambda row: row.block)[:3]
-        self._set_heads(rows)
-        for column in range(2, 5):
-            known = column - 2 < len(rows)
-            iou = rows[column - 2].iou if known else np.full(self._n_classes, np.nan)
-            bold = known and rows[column - 2].block == recommended
-            self._fill(column, iou, bold)
+        """Show the estimated ceilings of the named block sizes; the recommended one is bold."""
+        known = {row.block: row for row in ceilings}
+        for column, block in enumerate(self._blocks, start=2):
+            row = known.get(round(block))
+            iou = np.full(self._n_classes, np.nan) if row is None else row.iou
+            self._fill(column, iou, bold=round(block) == recommended)
 
     def values(self, column: int) -> list[str]:
         """Return the texts of a column, from the first class to the mean."""
         return [self.item(row, column).text() for row in range(self.rowCount())]
 
-    def _set_heads(self, ceilings: Sequence[EstimatedCeiling]) -> None:
-        blocks = [f"{row.block} px" for row in ceilings] + [""] * (3 - len(ceilings))
-        self.setHorizontalHeaderLabels(["class, %", "kept", *blocks])
+    def _set_heads(self) -> None:
+        blocks = [f"{block:.0f} px" for block in self._blocks]
+        self.setHorizontalHeaderLabels(["class, %", "kept", *blocks, *[""] * (3 - len(blocks))])
         self.horizontalHeaderItem(0).setTextAlignment(Qt.AlignmentFlag.AlignLeft)
-        for column, row in enumerate(ceilings, start=2):
+        for column in range(1, 5):
+            self.horizontalHeaderItem(column).setTextAlignment(Qt.AlignmentFlag.AlignRight)
+        for column, block in enumerate(self._blocks, start=2):
             self.horizontalHeaderItem(column).setToolTip(
-                f"Estimated: the best IoU that blocks of {row.block} pixels can describe, in per "
-                f"cent, ± {100 * row.error:.0f}"
+                f"Estimated: the best IoU that blocks of {block:.0f} pixels can describe, in per "
+                f"cent, ± {100 * ESTIMATE_ERROR:.0f}"
             )
 
     def _fill(self, column: int, values: NDArray[np.float64], bold: bool = False) -> None:

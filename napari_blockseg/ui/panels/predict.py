@@ -60,6 +60,8 @@ class PredictPanel(QWidget):
     """
 
     value_changed = Signal()
+    #: One line for the panel's title.
+    news_changed = Signal(str)
     preview_requested = Signal()
     image_requested = Signal()
     all_images_requested = Signal()
@@ -111,12 +113,14 @@ class PredictPanel(QWidget):
         """Show the progress of a job, 0 to 1 or None, and let nothing else start."""
         self._busy = True
         self.bar.show_progress(share, text)
+        self.news_changed.emit("" if share is None else f"{100 * share:.0f} %")
         self._enable()
 
     def show_idle(self) -> None:
         """No job runs."""
         self._busy = False
         self.bar.hide()
+        self.news_changed.emit("")
         self._enable()
 
     def show_result(self, pixels: dict[str, int], where: str) -> None:

@@ -80,6 +80,8 @@ class SpectrumPanel(QWidget):
 
     #: The user moved the cutoff, cycles per pixel.
     value_changed = Signal(float)
+    #: One line for the panel's title.
+    news_changed = Signal(str)
     #: The user wants this block size, in pixels.
     regrid_requested = Signal(int)
 
@@ -126,6 +128,7 @@ class SpectrumPanel(QWidget):
             task.forget()
         self._spectrum = self._advice = self._cutoff = None
         self.table.set_classes(self._session.classes)
+        self.table.set_block(self._empty_range()[1])
         self._clear("Open an image and paint some blocks.")
         self._measure()
 
@@ -216,6 +219,7 @@ class SpectrumPanel(QWidget):
         self.canvas.set_message(text)
         self.table.clear_values()
         self.words.clear()
+        self.news_changed.emit("")
         self.words.hide()
         self.regrid.hide()
 
@@ -230,13 +234,11 @@ class SpectrumPanel(QWidget):
     def _on_judgement(self, judgement: Judgement) -> None:
         self._advice = judgement.advice
         block = self._session.block
-        self.table.set_ceilings(
-            [row for row in judgement.ceilings if row.block in (block / 2, block, 2 * block)],
-            judgement.advice.recommended_block,
-        )
+        self.table.set_ceilings(judgement.ceilings, judgement.advice.recommended_block)
         self.words.setText(judgement.advice.reason)
         self.words.show()
         recommended = judgement.advice.recommended_block
+        self.news_changed.emit("" if recommended is None else f"use {recommended} px blocks")
         self.regrid.setVisible(recommended is not None and recommended != block)
         self.regrid.setText(f"Change the grid to blocks of {recommended} px")
 

@@ -82,6 +82,8 @@ class TrainPanel(QWidget):
 
     #: The user changed a setting.
     value_changed = Signal()
+    #: One line for the panel's title.
+    news_changed = Signal(str)
     #: The user wants a new run with the present settings.
     start_requested = Signal()
     #: The user wants the last unfinished run to go on.
@@ -249,6 +251,7 @@ class TrainPanel(QWidget):
         self.go_on = self._button(row, "Continue", "Go on with the run that was stopped")
         self.pause = self._button(row, "Pause", "Hold the training after the present step")
         self.stop = self._button(row, "Stop", "End the training; the model is kept")
+        self.start.setObjectName("blockseg_primary")
         self.start.clicked.connect(self.start_requested)
         self.go_on.clicked.connect(self.continue_requested)
         self.pause.clicked.connect(self._on_pause_clicked)
@@ -289,6 +292,8 @@ class TrainPanel(QWidget):
         self.progress.setVisible(not idle)
         for form in (self.network_form, self.train_form):
             form.set_enabled(idle)
+        if self._state != "training":
+            self.news_changed.emit("" if idle else self._state)
         self.length.setEnabled(idle)
 
     def _on_started(self, report: TrainStarted) -> None:
@@ -312,6 +317,7 @@ class TrainPanel(QWidget):
         total = f" of {report.steps}" if report.steps else ""
         left = self._pace.time_left(report.progress)
         self.status.setText(f"Step {report.step}{total}{left}")
+        self.news_changed.emit(f"{100 * report.progress:.0f} %{left}")
         if self._state == "starting":
             self.set_state("training")
 
