@@ -157,6 +157,7 @@ class Training:
             images, self._classes, config, self._state.rng, self._state.holdout, self._note
         )
         self._state.holdout = self._data.holdout
+        drawn_until = self._state.torch_rng
         with self._state.own_randomness():
             self._network_config = network
             built = network if state is None else network.model_copy(update={"weights": "none"})
@@ -171,6 +172,8 @@ class Training:
             self._device.type, enabled=half_precision(self._device) == torch.float16
         )
         if state is not None:
+            # Weights were drawn anew only to be replaced: that must not move the generator on.
+            state.torch_rng = drawn_until
             state.restore(self._network, self._mean.network, self._optimizer)
         self._weigh_classes()
         self._last_validation: Validation | None = None
