@@ -27,6 +27,7 @@ class CloseWatch(QObject):
         super().__init__(widget)
         self._widget = widget
         self._window: QWidget | None = None
+        self._closing = False
         self._done = False
         widget.installEventFilter(self)
         QApplication.instance().aboutToQuit.connect(self.finish)
@@ -49,7 +50,11 @@ class CloseWatch(QObject):
             self.finish()
         elif watched is self._window and kind == QEvent.Type.Close and not self._done:
             self.about_to_close.emit()
-            QTimer.singleShot(0, self._check_window)
+            # a window that does close hides before control comes back, one that is kept does not
+            self._closing = True
+            QTimer.singleShot(0, self._stop_expecting)
+        elif watched is self._window and kind == QEvent.Type.Hide and self._closing:
+            self.finish()
         elif watched is self._widget and kind == QEvent.Type.Show:
             self._watch_window()
         elif watched is self._widget and kind == QEvent.Type.ParentChange:
@@ -65,10 +70,10 @@ class CloseWatch(QObject):
         self._window = window
         window.installEventFilter(self)
 
-    def _check_window(self) -> None:
-        if self._window is not None and not self._window.isVisible():
-            self.finish()
+    def _stop_expecting(self) -> None:
+        self._closing = False
 
     def _check_parent(self) -> None:
         if self._window is not None and self._widget.parent() is None:
             self.finish()
+            self._widget.deleteLater()

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.ui.class_bar import ClassBar
+from napari_blockseg.ui.dialogs import ask
 from napari_blockseg.ui.icons import icon
 from napari_blockseg.ui.panels.class_list import ClassList
 from napari_blockseg.ui.panels.start_page import StartPage
@@ -353,8 +354,6 @@ class PaintPanel(QWidget):
             self._try(lambda: self._session.delete_class(value))
 
     def _may_delete(self, value: int) -> bool:
-        from napari_blockseg.ui.dialogs import ask
-
         name = self._session.classes[value - 1].name
         return ask(
             self,
