@@ -176,4 +176,6 @@ def _write_probabilities(path: Path, chances: Any) -> None:
     from napari_blockseg.core.atomic import replacing
 
     with replacing(path) as temporary:
-        tifffile.imwrite(temporary, chances, compression="zlib", metadata=None)
+        tifffile.imwrite(
+            temporary, chances, photometric="minisblack", compression="zlib", metadata=None
+        )

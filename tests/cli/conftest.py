@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from napari_blockseg.cli.main import main
 
 NAMES = ("field", "wood", "water")
 #: Grey value and texture of each class: easy enough for a network to learn in seconds.
@@ -71,24 +75,46 @@ class Done:
     err: str
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+def in_this_process(args: list[str]) -> Done:
+    """Call the entry point as the installed script does."""
+    out, err = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, ["blockseg", *args]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    else:
+        code = 0
+    finally:
+        sys.argv = before
+    return Done(int(code), out.getvalue(), err.getvalue())
 
 
-def blockseg(*args: Any, expect: int = 0, timeout: float = 150) -> Done:
-    """Run the command in a process of its own and check its exit code."""
+def in_a_process_of_its_own(args: list[str]) -> Done:
+    """Run ``python -m napari_blockseg``."""
     done = subprocess.run(
-        [sys.executable, "-m", "napari_blockseg", *map(str, args)],
+        [sys.executable, "-m", "napari_blockseg", *args],
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=timeout,
-        env=environment(),
+        timeout=150,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    assert done.returncode == expect, f"{args}\n{done.stdout}\n{done.stderr}"
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def blockseg(*args: Any, expect: int = 0, own_process: bool = False) -> Done:
+    """Run a command and check its exit code.
+
+    In this process unless told otherwise: importing torch again and again takes most of a test.
+    """
+    words = [str(arg) for arg in args]
+    done = in_a_process_of_its_own(words) if own_process else in_this_process(words)
+    assert done.code == expect, f"{words}\n{done.out}\n{done.err}"
+    return done
 
 
 @pytest.fixture(scope="session")

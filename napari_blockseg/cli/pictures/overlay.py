@@ -60,7 +60,8 @@ def draw_overlay(
     heading, text : str
         Above the rows.
     """
-    rows = [_panels(strip, classes) for strip in strips]
+    painted = any(strip.blocks is not None for strip in strips)
+    rows = [_panels(strip, classes, painted) for strip in strips]
     columns = max(len(row) for row in rows)
     width = 2 * _MARGIN + columns * _PANEL + (columns - 1) * _GAP
     heights = [max(picture.height for _, picture in row) for row in rows]
@@ -79,15 +80,20 @@ def draw_overlay(
     return page.save(path, top)
 
 
-def _panels(strip: Strip, classes: Sequence[ClassInfo]) -> list[tuple[str, Image.Image]]:
+def _panels(
+    strip: Strip, classes: Sequence[ClassInfo], painted: bool
+) -> list[tuple[str, Image.Image]]:
     grey = to_rgb(strip.pixels)
     panels = [("image", grey)]
     if strip.blocks is not None:
-        painted = tint(grey, strip.blocks.to_mask(), classes)
+        tinted = tint(grey, strip.blocks.to_mask(), classes)
         share = strip.blocks.n_labelled / strip.blocks.values.size
         size = strip.blocks.grid.block
         caption = f"painted: {share:.0%} of the blocks of {size} px"
-        panels.append((caption, _draw_grid(painted, strip.blocks)))
+        panels.append((caption, _draw_grid(tinted, strip.blocks)))
+    elif painted:
+        # An empty panel, so that predictions stand below predictions.
+        panels.append(("nothing painted", np.full_like(grey, 244)))
     if strip.prediction is not None:
         panels.append(("predicted", tint(grey, strip.prediction, classes)))
     if strip.truth is not None:

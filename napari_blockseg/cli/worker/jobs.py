@@ -175,5 +175,10 @@ def write_array(path: Path, array: Any, notes: dict[str, Any]) -> None:
 
     with replacing(path) as temporary:
         tifffile.imwrite(
-            temporary, array, compression="zlib", description=json.dumps(notes), metadata=None
+            temporary,
+            array,
+            photometric="minisblack",
+            compression="zlib",
+            description=json.dumps(notes),
+            metadata=None,
         )

@@ -1,0 +1,115 @@
+"""The entry point: help, exit codes, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import napari_blockseg.cli.main as main_module
+from napari_blockseg.core.errors import ModelError
+
+COMMANDS = (
+    *("demo", "annotate", "new", "simulate", "spectrum", "train", "predict", "evaluate", "cost"),
+    "worker",
+)
+HEAVY = {"torch", "torchvision", "timm", "napari", "qtpy", "scipy", "numpy", "tifffile", "PIL"}
+
+
+def test_help_lists_every_command_and_nothing_unfinished(run):
+    out = run("--help", own_process=True).out
+    listed = [line.split()[0] for line in out.split("Commands:")[1].splitlines() if line.strip()]
+    assert [name for name in listed if name != "Example:"] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example_of_itself(run, command):
+    assert f"blockseg {command}" in run(command, "--help").out.split("Example:")[1]
+
+
+def test_help_imports_nothing_heavy():
+    """This is why it answers in half a second."""
+    code = (
+        "import sys\n"
+        "sys.argv = ['blockseg', '--help']\n"
+        "from napari_blockseg.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('LOADED', *{name.split('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("LOADED")[1].split())
+    assert "typer" in loaded
+    assert not HEAVY & loaded
+
+
+def test_help_takes_a_few_times_as_long_as_python_alone():
+    def seconds(*args: str) -> float:
+        before = os.times()
+        subprocess.run([sys.executable, *args], capture_output=True, check=True)
+        after = os.times()
+        return after.children_user - before.children_user
+
+    alone = min(seconds("-c", "import json, typing, inspect") for _ in range(3))
+    assert min(seconds("-m", "napari_blockseg", "--help") for _ in range(3)) < 15 * max(alone, 0.02)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("nonsense",),
+        ("train",),
+        ("train", "p", "--steps", "3", "--minutes", "1"),
+        ("train", "p", "--decoder-stride", "5"),
+        ("train", "p", "--steps", "none"),
+        ("train", "p", "--scale", "large"),
+        ("predict", "model"),
+        ("predict", "model", "image.png"),
+        ("predict", "model", "image.png", "--out", "x", "--tile", "100"),
+        ("evaluate", "--masks", "x"),
+        ("cost", "--size", "3"),
+        ("cost", "--network", "unet"),
+    ],
+)
+def test_wrong_use_is_exit_code_2(run, args):
+    assert "Usage:" in run(*args, expect=2, own_process=args[0] == "nonsense").err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("train", "nowhere"),
+        ("spectrum", "nowhere"),
+        ("simulate", "nowhere", "--masks", "nowhere"),
+        ("annotate", "nowhere"),
+        ("predict", "nowhere", "nowhere.png", "--out", "x"),
+        ("evaluate", "--predictions", "nowhere", "--masks", "nowhere"),
+        ("cost", "--encoder", "no_such_encoder"),
+        ("demo", "--sample", "no_such_sample"),
+    ],
+)
+def test_failure_is_exit_code_1_and_one_line(run, args, tmp_path):
+    done = run(*args, expect=1, own_process=args[0] == "spectrum")
+    assert done.err.startswith("error: ")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_errors_with_line_breaks_become_one_line(monkeypatch, capsys):
+    def fail() -> None:
+        raise ModelError("got this\nexpected that")
+
+    monkeypatch.setattr(main_module, "app", fail)
+    with pytest.raises(SystemExit) as caught:
+        main_module.main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: got this expected that\n"
+
+
+def test_other_errors_keep_their_traceback(monkeypatch):
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(main_module, "app", fail)
+    with pytest.raises(ZeroDivisionError):
+        main_module.main()

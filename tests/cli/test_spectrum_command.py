@@ -1,0 +1,105 @@
+"""`spectrum` on masks and on block labels."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_blockseg.core.ceilings import BLOCKS
+
+TOP = {"recommended_block", "reason", "images", "skipped", "pixels_used", "blocks"}
+PER_BLOCK = {"miou", "pixel_accuracy", "energy", "band_limited_miou", "boundary_f", "classes"}
+
+
+def _check_shape(result, names):
+    assert result.keys() >= TOP
+    assert set(result["blocks"]) >= {str(block) for block in BLOCKS}
+    for row in result["blocks"].values():
+        assert set(row) == PER_BLOCK
+        assert set(row["classes"]) == set(names)
+        assert all(set(one) == {"iou", "energy"} for one in row["classes"].values())
+
+
+def test_masks_are_measured(data, run, load_json, tmp_path):
+    done = run("spectrum", data.masks, "--json", tmp_path / "s.json", "--report", tmp_path / "r")
+    result = load_json(tmp_path / "s.json")
+    _check_shape(result, ("field", "wood", "water"))
+    # Three masks of 128 x 160, cut to 128 x 128, one with a void corner of 16 x 32.
+    assert (result["images"], result["skipped"]) == (3, 0)
+    assert result["pixels_used"] == 3 * 128 * 128 - 16 * 32
+    accuracy = [result["blocks"][str(block)]["pixel_accuracy"] for block in BLOCKS]
+    assert accuracy == sorted(accuracy, reverse=True)
+    assert result["reason"] in done.out
+    with Image.open(tmp_path / "r" / "spectrum.png") as picture:
+        assert picture.width > 600
+        assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
+    assert load_json(tmp_path / "r" / "spectrum.json") == result
+
+
+def test_small_masks_are_skipped_and_counted(tmp_path, run, load_json):
+    classes = {"classes": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}]}
+    (tmp_path / "classes.json").write_text(json.dumps(classes))
+    big = np.ones((64, 130), np.uint8)
+    big[:, 64:] = 2
+    Image.fromarray(big).save(tmp_path / "big.png")
+    Image.fromarray(np.ones((63, 200), np.uint8)).save(tmp_path / "small.png")
+    run("spectrum", tmp_path, "--json", tmp_path / "out.json")
+    result = load_json(tmp_path / "out.json")
+    assert (result["images"], result["skipped"], result["pixels_used"]) == (1, 1, 64 * 128)
+    assert result["blocks"]["64"]["miou"] == 1.0
+    assert result["blocks"]["2"]["classes"]["c"] == {"iou": None, "energy": None}
+    (tmp_path / "big.png").unlink()
+    assert "skipped" in run("spectrum", tmp_path, expect=1).err
+
+
+def test_block_labels_are_estimated(project, run, load_json, tmp_path):
+    done = run("spectrum", project, "--json", tmp_path / "s.json", "--report", tmp_path / "r")
+    result = load_json(tmp_path / "s.json")
+    _check_shape(result, ("field", "wood", "water"))
+    assert result["estimated_from_block"] == 16
+    assert "estimated from blocks of 16 pixels" in done.out
+    assert result["blocks"]["8"]["miou"] > result["blocks"]["32"]["miou"]
+    # What blocks cannot know is not invented.
+    assert result["blocks"]["2"]["miou"] is None
+    assert result["blocks"]["16"]["pixel_accuracy"] is None
+    assert (tmp_path / "r" / "spectrum.png").exists()
+
+
+def test_pixel_labels_are_measured(tmp_path, data, run, load_json):
+    root = tmp_path / "p.blockseg"
+    classes = data.masks / "classes.json"
+    run("new", root, "--images", data.images, "--classes-json", classes, "--block", 1)
+    run("simulate", root, "--masks", data.masks)
+    run("spectrum", root, "--json", tmp_path / "project.json")
+    run("spectrum", data.masks, "--json", tmp_path / "masks.json")
+    assert load_json(tmp_path / "project.json") == load_json(tmp_path / "masks.json")
+
+
+def test_a_project_without_paint_is_told_what_to_do(tmp_path, data, run):
+    run("new", tmp_path / "p.blockseg", "--images", data.images, "--classes", "a,b")
+    assert "Paint some" in run("spectrum", tmp_path / "p.blockseg", expect=1).err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("BLOCKSEG_DATA" not in os.environ, reason="BLOCKSEG_DATA is not set")
+def test_ceilings_of_road_scenes_are_those_of_the_table(run, load_json, tmp_path):
+    """Energy in band, mIoU of band-limited argmax and of block majority, pixel accuracy."""
+    table = {
+        "2": (0.977, 0.987, 0.934, 0.985),
+        "4": (0.954, 0.952, 0.882, 0.972),
+        "8": (0.920, 0.886, 0.803, 0.951),
+        "16": (0.869, 0.796, 0.697, 0.920),
+        "32": (0.794, 0.685, 0.575, 0.872),
+        "64": (0.657, 0.533, 0.452, 0.803),
+    }
+    masks = Path(os.environ["BLOCKSEG_DATA"]) / "camvid" / "labels" / "test"
+    run("spectrum", masks, "--json", tmp_path / "s.json")
+    blocks = load_json(tmp_path / "s.json")["blocks"]
+    keys = ("energy", "band_limited_miou", "miou", "pixel_accuracy")
+    found = {block: tuple(round(blocks[block][key], 3) for key in keys) for block in table}
+    assert found == table
