@@ -111,6 +111,8 @@ class _Canvas(QWidget):
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.getAxis("left").setWidth(42)
+        plot.getAxis("left").enableAutoSIPrefix(False)
+        plot.getAxis("bottom").enableAutoSIPrefix(False)
         font = self.font()
         font.setPointSizeF(max(font.pointSizeF() - 1, 7))
         for side in ("left", "bottom"):

@@ -58,13 +58,24 @@ def list_runs(models: Path) -> list[RunInfo]:
 
 def _run_info(folder: Path) -> RunInfo:
     description = _description(folder)
+    train = _config(TrainConfig, description.get("train"))
     return RunInfo(
         folder.name,
         _score(description),
-        any(folder.glob("resume.*")),
+        any(folder.glob("resume.*")) and not _is_over(description, train),
         _config(NetworkConfig, description.get("network")),
-        _config(TrainConfig, description.get("train")),
+        train,
     )
+
+
+def _is_over(description: dict[str, Any], train: TrainConfig | None) -> bool:
+    """Whether a run has had all the steps or minutes that it was given."""
+    if train is None:
+        return False
+    steps, seconds = description.get("steps") or 0, description.get("seconds") or 0.0
+    if train.minutes is not None:
+        return seconds >= 60 * train.minutes
+    return steps >= (train.total_steps or 0)
 
 
 def _description(folder: Path) -> dict[str, Any]:

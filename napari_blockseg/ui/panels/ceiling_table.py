@@ -69,7 +69,7 @@ class CeilingTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 5)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(24)
-        header.setFixedHeight(self.verticalHeader().defaultSectionSize())
+        header.setFixedHeight(self.verticalHeader().defaultSectionSize() + 4)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in range(1, 5):
@@ -153,4 +153,4 @@ class CeilingTable(QTableWidget):
 
     def _fit(self) -> None:
         rows = min(self.rowCount(), _ROWS_SHOWN)
-        self.setFixedHeight((rows + 1) * self.verticalHeader().defaultSectionSize() + 4)
+        self.setFixedHeight((rows + 1) * self.verticalHeader().defaultSectionSize() + 8)

@@ -231,3 +231,23 @@ def test_runs_are_listed_newest_first_and_a_broken_description_does_no_harm(tmp_
 def test_names_of_runs_are_readable():
     assert run_title("20261122-130812-ab3f") == "2026-11-22 13:08 ab3f"
     assert run_title("my run") == "my run"
+
+
+@pytest.mark.parametrize(
+    ("description", "resumable"),
+    [
+        ({"steps": 5, "train": {"steps": 10}}, True),
+        ({"steps": 10, "train": {"steps": 10}}, False),
+        ({"steps": 10, "seconds": 59.0, "train": {"minutes": 1}}, True),
+        ({"steps": 10, "seconds": 61.0, "train": {"minutes": 1}}, False),
+        ({}, True),
+    ],
+)
+def test_only_an_unfinished_run_can_go_on(tmp_path, description, resumable):
+    (tmp_path / "run").mkdir()
+    for name in ("model.safetensors", "resume.safetensors"):
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / "model.json").write_text(json.dumps(description))
+    assert list_runs(tmp_path)[0].resumable == resumable
+    (tmp_path / "run" / "resume.safetensors").unlink()
+    assert not list_runs(tmp_path)[0].resumable
