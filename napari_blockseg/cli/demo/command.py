@@ -14,6 +14,8 @@ from napari_blockseg.core.config import TrainConfig
 
 #: What each sample is trained for unless the command line says otherwise.
 DEMO_MINUTES = 1.5
+#: The sample images are small: larger crops would be mostly margin.
+DEMO_CROP = 128
 
 
 def demo(
@@ -40,7 +42,9 @@ def demo(
     """Do the whole job on the bundled samples."""
     if minutes is None and steps is None:
         minutes = DEMO_MINUTES
-    config = config_from_options(TrainConfig, minutes=minutes, steps=steps, seed=seed)
+    config = config_from_options(
+        TrainConfig, minutes=minutes, steps=steps, seed=seed, crop=DEMO_CROP
+    )
     from napari_blockseg.cli.demo.job import run_sample
     from napari_blockseg.files.samples import sample as find_sample
     from napari_blockseg.files.samples import samples
