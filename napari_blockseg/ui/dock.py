@@ -59,9 +59,10 @@ class BlockSegDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.viewer = napari_viewer
-        self.session = Session(napari_viewer, self)
-        self.overlay = CanvasOverlay(napari_viewer, self)
+        # napari hands plugins a proxy, through which each look at a layer is another object
+        self.viewer: napari.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.session = Session(self.viewer, self)
+        self.overlay = CanvasOverlay(self.viewer, self)
         self.paint = PaintPanel(self.session)
         self.spectrum = SpectrumPanel(self.session)
         self.train = TrainPanel(self.session)

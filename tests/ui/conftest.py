@@ -100,10 +100,9 @@ def viewer(make_napari_viewer, qapp):
 
 @pytest.fixture
 def dock(viewer):
-    from napari_blockseg.ui.dock import BlockSegDock
+    from napari_blockseg.ui.contributions import dock_of
 
-    dock = BlockSegDock(viewer)
-    viewer.window.add_dock_widget(dock, name="BlockSeg", area="right")
+    dock = dock_of(viewer)
     QTest.qWait(50)
     yield dock
     dock.close_all()
