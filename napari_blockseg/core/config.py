@@ -170,18 +170,19 @@ class PredictConfig(_Config):
     """How to predict."""
 
     tile: int = Field(
-        default=512,
+        default=576,
         ge=64,
         le=8192,
         multiple_of=32,
         title="Tile",
-        description="Side of a tile in pixels at working scale, halo included.",
+        description="Side of the part of a tile that is kept, in pixels at working scale; the "
+        "halo comes on top.",
     )
     halo: int | None = Field(
         default=None,
         ge=0,
         title="Halo",
-        description="Pixels of context around a tile; by default what the network needs.",
+        description="Pixels of context on each side of a tile; by default what the network needs.",
     )
     batch_size: int = Field(default=1, ge=1, title="Batch", description="Tiles at a time.")
     device: Device = Field(

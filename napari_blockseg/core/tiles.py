@@ -62,8 +62,8 @@ def plan_spans(length: int, tile: int, halo: int, multiple: int = 32) -> list[Sp
     tile : int
         Longest window, in pixels; a multiple of `multiple`.
     halo : int
-        Pixels near an inner end of a window that are not to be trusted. At most a quarter of
-        `tile` is used, so that windows never shrink to nothing.
+        Pixels near an inner end of a window that are not to be trusted. What is used leaves at
+        least one `multiple` of every window, so that windows never shrink to nothing.
     multiple : int
         Every window starts at a multiple of this, so that a network with that stride sees the
         same sampling grid as on the whole image.
@@ -71,7 +71,8 @@ def plan_spans(length: int, tile: int, halo: int, multiple: int = 32) -> list[Sp
     Returns
     -------
     list of Span
-        In order. Weights ramp linearly over the trusted half of each overlap.
+        In order. Weights ramp linearly over the middle quarter of each overlap: there both
+        windows are at least three quarters of the halo away from their ends.
 
     Raises
     ------
@@ -82,12 +83,12 @@ def plan_spans(length: int, tile: int, halo: int, multiple: int = 32) -> list[Sp
         raise BlockSegError(
             f"Got tiles of {tile} pixels for {length}; expected a multiple of {multiple}."
         )
-    starts = _starts(length, tile, min(halo, tile // 4), multiple)
+    starts = _starts(length, tile, min(halo, (tile - multiple) // 2), multiple)
     stops = [min(start + tile, length) for start in starts]
     weights = [np.ones(stop - start, np.float32) for start, stop in zip(starts, stops, strict=True)]
     for i in range(len(starts) - 1):
         overlap = stops[i] - starts[i + 1]
-        cut = overlap // 4
+        cut = overlap * 3 // 8
         low, high = starts[i + 1] + cut, stops[i] - cut
         ramp = (np.arange(high - low, dtype=np.float32) + 0.5) / (high - low)
         weights[i][low - starts[i] : high - starts[i]] *= 1 - ramp
