@@ -34,7 +34,7 @@ VOID = 255
 
 # Photographs are cut at this column: training mosaics left of it, test mosaics right of it.
 TEXTURE_CUT = 320
-TEXTURE_BLOCK = 16
+TEXTURE_BLOCK = 8
 NUCLEI_CUT = 320
 NUCLEI_BLOCK = 4
 
@@ -49,15 +49,20 @@ def build_textures(folder: Path) -> None:
     """Mosaics of grass, gravel and brick with curved borders, which are the exact truth."""
     photos = [data.grass(), data.gravel(), data.brick()]
     _start(folder, ["grass", "gravel", "brick"])
-    for number, top in enumerate((0, 96, 192), start=1):
-        parts = [photo[top : top + 320, :TEXTURE_CUT] for photo in photos]
-        mask = _curved_regions((320, TEXTURE_CUT), seed=10 + number)
+    windows = [(row, col) for row in (0, 85, 170, 256) for col in (0, 64)]
+    for number, (row, col) in enumerate(windows, start=1):
+        # Every photo from another place: nothing but the texture tells the classes apart.
+        tops = np.roll([row, 256 - row, (row + 128) % 257], number)
+        parts = [
+            photo[top : top + 256, col : col + 256] for photo, top in zip(photos, tops, strict=True)
+        ]
+        mask = _curved_regions((256, 256), 42, seed=10 + number)
         _write_png(folder, "train", f"mosaic_{number}", np.choose(mask - 1, parts), mask)
-        labels = _paint_strokes(mask, TEXTURE_BLOCK, strokes=4, length=9, brush=1, seed=number)
+        labels = _paint_strokes(mask, TEXTURE_BLOCK, strokes=6, length=13, brush=2, seed=number)
         write_block_labels(folder / "labels" / f"mosaic_{number}{SUFFIX}", labels)
     for number, top in enumerate((0, 112, 224), start=1):
         parts = [photo[top : top + 288, TEXTURE_CUT:] for photo in photos]
-        mask = _curved_regions((288, 512 - TEXTURE_CUT), seed=20 + number)
+        mask = _curved_regions((288, 512 - TEXTURE_CUT), 48, seed=20 + number)
         _write_png(folder, "test", f"test_{number}", np.choose(mask - 1, parts), mask)
 
 
@@ -107,10 +112,12 @@ def _write_png(folder: Path, part: str, name: str, image: IntArray, mask: IntArr
     )
 
 
-def _curved_regions(shape: tuple[int, int], seed: int) -> IntArray:
+def _curved_regions(shape: tuple[int, int], size: float, seed: int) -> IntArray:
     """Return values 1..3: where one of three smooth random surfaces is the highest."""
     rng = np.random.default_rng(seed)
-    surfaces = [ndimage.gaussian_filter(rng.normal(size=shape), 38, mode="wrap") for _ in range(3)]
+    surfaces = [
+        ndimage.gaussian_filter(rng.normal(size=shape), size, mode="wrap") for _ in range(3)
+    ]
     surfaces = [(one - one.mean()) / one.std() for one in surfaces]
     return (np.argmax(surfaces, axis=0) + 1).astype(np.uint8)
 

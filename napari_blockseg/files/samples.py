@@ -17,7 +17,7 @@ _TITLES = {
     "textures": "Grass, gravel and brick (photographs)",
     "nuclei": "Cell nuclei (fluorescence microscopy)",
 }
-_BLOCKS = {"textures": 16, "nuclei": 4}
+_BLOCKS = {"textures": 8, "nuclei": 4}
 
 
 @dataclass(frozen=True)
