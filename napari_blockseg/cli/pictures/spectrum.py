@@ -66,10 +66,12 @@ def _spectra(page: Page, findings: Findings, left: float, top: float, width: flo
         "cutoff, as the block size that resolves it (pixels)",
     )
     _mark_best(axes, findings, lambda block: math.log2(0.5 / block))
-    for info, values in zip(findings.classes, energy, strict=True):
+    for i, (info, values) in enumerate(zip(findings.classes, energy, strict=True)):
+        # Of two classes that cover everything the curves coincide: both must be seen.
+        width = 6.0 if len(energy) == 2 and i == 0 else 2.0
         points = [(x, float(y)) for x, y in zip(xs, values, strict=True) if x >= coarsest]
         color = readable(info.color)
-        axes.curve([x for x, _ in points], [y for _, y in points], color, dots=len(points) < 10)
+        axes.curve([x for x, _ in points], [y for _, y in points], color, width, len(points) < 10)
 
 
 def _ceilings(page: Page, findings: Findings, left: float, top: float, width: float) -> None:
