@@ -76,7 +76,7 @@ def test_spectrum_plot_has_a_curve_of_every_class(tmp_path):
     found = _pixels(draw_spectrum(findings, tmp_path / "deep" / "s.png"))
     for info in CLASSES:
         close = np.abs(found - np.array(readable(info.color))).max(axis=2) <= 6
-        assert close.sum() > 600
+        assert close.sum() > 400  # the legend alone has 200
 
 
 def test_spectrum_plot_says_when_there_is_too_little_paint(tmp_path):
