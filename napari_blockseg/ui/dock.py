@@ -34,6 +34,7 @@ from napari_blockseg.ui.section import Section
 from napari_blockseg.ui.session import Session
 from napari_blockseg.ui.style import style_sheet
 from napari_blockseg.ui.worker_client import WorkerClient
+from napari_blockseg.ui.worker_setting import saved_command
 
 if TYPE_CHECKING:
     import napari
@@ -109,7 +110,9 @@ class BlockSegDock(QWidget):
     def _join(self) -> None:
         session, paint = self.session, self.paint
         self.brush = BrushLink(session, paint, self.overlay, self)
-        self.jobs = Jobs(session, WorkerClient(parent=self), self.train, self.predict, self)
+        self.jobs = Jobs(
+            session, WorkerClient(saved_command(), self), self.train, self.predict, self
+        )
         self.spectrum.regrid_requested.connect(session.regrid)
         for title, panel in (
             ("Spectrum", self.spectrum),

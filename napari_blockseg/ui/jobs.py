@@ -9,12 +9,14 @@ from qtpy.QtCore import QObject
 from napari_blockseg.ui.job_bar import WorkerStrip
 from napari_blockseg.ui.predict_jobs import PredictJobs
 from napari_blockseg.ui.train_job import TrainJob
+from napari_blockseg.ui.worker_setting import WorkerRows
 
 if TYPE_CHECKING:
     from napari_blockseg.ui.panels.predict import PredictPanel
     from napari_blockseg.ui.panels.train import TrainPanel
     from napari_blockseg.ui.session import Session
     from napari_blockseg.ui.worker_client import WorkerClient
+    from napari_blockseg.ui.worker_messages import WorkerCommand
 
 
 class Jobs(QObject):
@@ -45,9 +47,20 @@ class Jobs(QObject):
         self._train = train
         self.training = TrainJob(session, client, train, self)
         self.predictions = PredictJobs(session, client, predict, self.training, self)
+        self.setting = WorkerRows(train.more_form, self)
+        self.setting.changed.connect(self._on_command_changed)
+        self.setting.problem.connect(self._on_setting_problem)
         for panel in (train, predict):
             panel.layout().insertWidget(0, WorkerStrip(client, panel))
         self.training.list_runs()
+
+    def _on_command_changed(self, command: WorkerCommand) -> None:
+        self.client.command = command
+        if self.client.status != "off" and not self.training.running:
+            self.client.restart()
+
+    def _on_setting_problem(self, text: str) -> None:
+        self._train.add_message("error", text)
 
     def close(self) -> None:
         """End threads and the worker; waits for nothing."""

@@ -230,7 +230,7 @@ class TrainingCanvas(_Canvas):
         curves = loss_curves(history, colors.accent, colors.background)
         self._draw(self.loss, curves)
         self._draw(self.iou, iou_curves(history, classes, colors.text, colors.background))
-        reached = max([*history.steps[-1:], *history.val_steps[-1:], 1])
+        reached = max([*history.steps[-1:], *history.val_steps[-1:], 10])
         self.loss.setXRange(0, max(steps or 0, reached), padding=0.02)
         self._fit_loss(curves[0].y)
 

@@ -35,12 +35,12 @@ def run_title(name: str) -> str:
     Examples
     --------
     >>> run_title("20261122-130812-ab3f")
-    '2026-11-22 13:08 ab3f'
+    '11-22 13:08:12'
     >>> run_title("final")
     'final'
     """
-    found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d-(\w+)", name)
-    return "{}-{}-{} {}:{} {}".format(*found.groups()) if found else name
+    found = re.fullmatch(r"\d{4}(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-\w+", name)
+    return "{}-{} {}:{}:{}".format(*found.groups()) if found else name
 
 
 def list_runs(models: Path) -> list[RunInfo]:

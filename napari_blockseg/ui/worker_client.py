@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QProcess, QProcessEnvironment, QTimer, Signal
@@ -364,7 +365,8 @@ def _bury(process: QProcess, grace_ms: int) -> None:
 def _forget(process: QProcess) -> None:
     if process in _ending:
         _ending.remove(process)
-        process.deleteLater()
+        with suppress(RuntimeError):  # an interpreter that ends has deleted it already
+            process.deleteLater()
 
 
 def _await_last_words() -> None:

@@ -207,8 +207,9 @@ class PredictPanel(QWidget):
         if self._live:
             self.model.addItem("in training", LIVE)
         for run in self._runs:
-            score = "" if run.val_miou is None else f"mIoU {run.val_miou:.2f}, "
-            self.model.addItem(score + run_title(run.name), run.name)
+            score = "" if run.val_miou is None else f", mIoU {run.val_miou:.2f}"
+            self.model.addItem(run_title(run.name) + score, run.name)
+            self.model.setItemData(self.model.count() - 1, run.name, Qt.ItemDataRole.ToolTipRole)
         if not self.model.count():
             self.model.addItem("train one first", "")
         self.model.setCurrentIndex(max(self.model.findData(chosen), 0))

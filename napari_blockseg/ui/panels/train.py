@@ -238,9 +238,9 @@ class TrainPanel(QWidget):
         more.setText("More  ▾")
         more.layout().setContentsMargins(0, 0, 0, 0)
         inner = QWidget()
-        form = _form_layout(inner)
-        self.network_form.add_rows(form, _NETWORK_MORE)
-        self.train_form.add_rows(form, _TRAIN_MORE)
+        self.more_form = _form_layout(inner)
+        self.network_form.add_rows(self.more_form, _NETWORK_MORE)
+        self.train_form.add_rows(self.more_form, _TRAIN_MORE)
         more.addWidget(inner)
         self.more = more
         return more

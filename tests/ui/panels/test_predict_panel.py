@@ -57,7 +57,7 @@ def test_models_are_listed_and_the_network_in_training_is_chosen(panel):
     panel.value_changed.connect(lambda: told.append(panel.value().model))
     panel.set_runs([RunInfo("b", 0.51, False), RunInfo("a")])
     panel.set_live(True)
-    assert [panel.model.itemText(i) for i in range(3)] == ["in training", "mIoU 0.51, b", "a"]
+    assert [panel.model.itemText(i) for i in range(3)] == ["in training", "b, mIoU 0.51", "a"]
     assert panel.value().model == LIVE
     panel.set_live(False)
     assert panel.value().model == "b"
@@ -229,7 +229,7 @@ def test_runs_are_listed_newest_first_and_a_broken_description_does_no_harm(tmp_
 
 
 def test_names_of_runs_are_readable():
-    assert run_title("20261122-130812-ab3f") == "2026-11-22 13:08 ab3f"
+    assert run_title("20261122-130812-ab3f") == "11-22 13:08:12"
     assert run_title("my run") == "my run"
 
 
