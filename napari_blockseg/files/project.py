@@ -249,8 +249,7 @@ class Project(ProjectFolder):
 
         Notes
         -----
-        A crash on the way is finished when the project is next opened for writing. See
-        :meth:`undo_regrid`.
+        A crash on the way is finished when the project is next opened for writing.
         """
         if preview:
             with self._turn:
