@@ -12,7 +12,6 @@ import typer
 
 from napari_blockseg.core.errors import BlockSegError, ProjectError
 
-PLUGIN, WIDGET = "napari-blockseg", "Block segmentation"
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5")
 
 
@@ -31,11 +30,13 @@ def annotate(
         raise BlockSegError(
             'napari needs a Qt binding and there is none. Install one: pip install "napari[all]".'
         )
-    raise typer.Exit(min(subprocess.call(command(project)), 1))
+    code = subprocess.call(command(project))
+    if code:
+        raise BlockSegError(f"napari ended with exit code {code}; what it said stands above.")
 
 
 def command(project: str | None) -> list[str]:
     """Return the command that starts napari with the dock, and the project if there is one."""
-    start = [sys.executable, "-m", "napari", "-w", PLUGIN, WIDGET]
-    # napari takes everything after -w PLUGIN up to the next option for names of widgets.
-    return start if project is None else [*start[:3], project, *start[3:]]
+    # By module name: this layer knows nothing of the GUI, and the process is a fresh one.
+    words = [sys.executable, "-m", "napari_blockseg.ui"]
+    return words if project is None else [*words, project]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -184,6 +186,7 @@ def run_training(
     init: Path | None = None,
     resume: bool = False,
     listener: Callable[[Any], None] | None = None,
+    most_seconds: float = math.inf,
 ) -> TrainDone:
     """Train to the end, or until Ctrl-C, and say what is reported.
 
@@ -195,11 +198,14 @@ def run_training(
         Of the model.
     listener : callable, optional
         Gets every report.
+    most_seconds : float
+        Stop after this time at the latest.
     """
     from napari_blockseg.learn.train import Training
 
     training = Training(images, classes, network, train, out=folder, init=init, resume=resume)
     done: TrainDone | None = None
+    deadline = time.monotonic() + most_seconds
     with interrupt_flag() as asked, progress("training") as advance:
         with closing(training.reports()) as reports:
             for report in reports:
@@ -208,7 +214,7 @@ def run_training(
                     listener(report)
                 if isinstance(report, TrainDone):
                     done = report
-                elif asked.is_set():
+                elif asked.is_set() or time.monotonic() > deadline:
                     break
         # Only now is what there is to save on disk.
         done = done or stopped_report(training, folder)

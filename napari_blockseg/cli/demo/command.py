@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,9 @@ from napari_blockseg.cli.options import JsonFile, config_from_options, config_op
 from napari_blockseg.core.config import TrainConfig
 
 #: What each sample is trained for unless the command line says otherwise.
-DEMO_MINUTES = 1.5
+DEMO_STEPS = 200
+#: On a slow machine it is trained for this many minutes at most.
+MOST_MINUTES = 3.5
 #: The sample images are small: larger crops would be mostly margin.
 DEMO_CROP = 128
 
@@ -27,9 +30,12 @@ def demo(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", metavar="M", help=f"Training per sample; {DEMO_MINUTES:g}."),
+        typer.Option("--minutes", metavar="M", help="Train each sample for this time instead."),
     ] = None,
-    steps: Annotated[int | None, config_option(TrainConfig, "steps")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", help=f"Train each sample this long; {DEMO_STEPS}."),
+    ] = None,
     seed: Annotated[int | None, config_option(TrainConfig, "seed")] = None,
     shuffle_labels: Annotated[
         bool,
@@ -40,8 +46,9 @@ def demo(
     json: JsonFile = None,
 ) -> None:
     """Do the whole job on the bundled samples."""
+    most_minutes = math.inf
     if minutes is None and steps is None:
-        minutes = DEMO_MINUTES
+        steps, most_minutes = DEMO_STEPS, MOST_MINUTES
     config = config_from_options(
         TrainConfig, minutes=minutes, steps=steps, seed=seed, crop=DEMO_CROP
     )
@@ -51,7 +58,10 @@ def demo(
 
     start = time.monotonic()
     chosen = samples() if sample is None else (find_sample(sample),)
-    results = {one.name: run_sample(one, Path(out), config, shuffle_labels) for one in chosen}
+    results = {
+        one.name: run_sample(one, Path(out), config, shuffle_labels, 60 * most_minutes)
+        for one in chosen
+    }
     say(_summary(results, time.monotonic() - start))
     save_json(None if json is None else Path(json), {"samples": results})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,11 @@ _TRAINING_ROWS, _TEST_ROWS = 1, 2
 
 
 def run_sample(
-    sample: Sample, out: Path, config: TrainConfig, shuffle_labels: bool = False
+    sample: Sample,
+    out: Path,
+    config: TrainConfig,
+    shuffle_labels: bool = False,
+    most_seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Do the whole job on one sample, say what happens, and return the scores.
 
@@ -46,6 +51,8 @@ def run_sample(
         How long to train.
     shuffle_labels : bool
         Whether the painted labels change places among the painted blocks: a control.
+    most_seconds : float
+        Training stops after this time at the latest.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def run_sample(
         findings = study_project(project)
         say(describe(findings))
         spectrum = draw_spectrum(findings, out / f"{sample.name}_spectrum.png")
-        folder = _train(project, config)
+        folder = _train(project, config, most_seconds)
         scores, overlay = _predict(project, sample, folder, out)
     return {**scores, "blocks": blocks, "pictures": [str(overlay), str(spectrum)]}
 
@@ -126,13 +133,19 @@ def _say_blocks(project: Project) -> int:
     return painted
 
 
-def _train(project: Project, config: TrainConfig) -> Path:
+def _train(project: Project, config: TrainConfig, most_seconds: float) -> Path:
     say("\n-- Training on these blocks")
     folder = project.models_dir / project.new_run_name()
     curve = Curve()
     images = ProjectImages(project)
     run_training(
-        images, project.classes, NetworkConfig(), config, folder=folder, listener=curve.add
+        images,
+        project.classes,
+        NetworkConfig(),
+        config,
+        folder=folder,
+        listener=curve.add,
+        most_seconds=most_seconds,
     )
     for line in curve.lines():
         say(line)

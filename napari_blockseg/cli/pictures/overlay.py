@@ -103,7 +103,11 @@ def _panels(
 
 def to_rgb(pixels: Any) -> Any:
     """Return pixels as (rows, cols, 3) uint8, for the eye."""
-    scaled = normalize(pixels, Normalization.for_dtype(pixels.dtype))
+    spec = Normalization.for_dtype(pixels.dtype)
+    if spec.kind == "percentile":
+        # A few very bright objects must not leave the others dark.
+        spec = Normalization(kind="percentile", low=1, high=98)
+    scaled = normalize(pixels, spec)
     rgb = scaled[..., :3] if scaled.shape[-1] >= 3 else scaled[..., :1].repeat(3, axis=-1)
     return (rgb * 255).round().astype(np.uint8)
 
@@ -135,6 +139,8 @@ def _draw_grid(rgb: Any, blocks: BlockLabels) -> Any:
 
 def _fit(rgb: Any) -> Image.Image:
     picture = Image.fromarray(rgb)
-    height = max(1, round(picture.height * _PANEL / picture.width))
-    smooth = Image.Resampling.LANCZOS if picture.width > _PANEL else Image.Resampling.BICUBIC
-    return picture.resize((_PANEL, height), smooth)
+    factor = _PANEL / max(picture.width, picture.height)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(
+        size, Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC
+    )
