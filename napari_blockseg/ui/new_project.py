@@ -143,13 +143,21 @@ def project_for(image: LayerImage) -> Project:
     return project
 
 
-def move_project(project: Project, target: Path) -> Path:
-    """Close a project and move its folder; runs on the disk thread.
+def project_of_files(
+    root: Path, images: Sequence[Path], classes: tuple[ClassInfo, ...], block: int | None = None
+) -> Project:
+    """Make a project from image files; without a block size, one that suits the first image."""
+    size = block or default_block(inspect_image(images[0]).spatial_shape)
+    return Project.create(root, list(images), classes, size)
+
+
+def moved_project(project: Project, target: Path) -> Project:
+    """Close a project, move its folder and open it there; runs on the disk thread.
 
     Returns
     -------
-    Path
-        Where it is now.
+    Project
+        Open for writing.
 
     Raises
     ------
@@ -163,11 +171,11 @@ def move_project(project: Project, target: Path) -> Path:
     inside = {i for i, path in files.items() if path.is_relative_to(project.root.resolve())}
     project.close()
     shutil.move(project.root, target)
-    with Project.open(target, write=True) as moved:
-        for image_id, path in files.items():
-            if image_id not in inside and image_id in moved.problems:
-                moved.relink_image(image_id, path)
-    return target
+    moved = Project.open(target, write=True)
+    for image_id, path in files.items():
+        if image_id not in inside and image_id in moved.problems:
+            moved.relink_image(image_id, path)
+    return moved
 
 
 def _last_change(root: Path) -> float:

@@ -23,27 +23,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_blockseg.core.errors import LabelError, ProjectError, ProjectLockedError
 from napari_blockseg.files.project import Project
-from napari_blockseg.ui import project_steps
+from napari_blockseg.files.spec import FILE_NAME
+from napari_blockseg.ui import new_project, project_steps
 from napari_blockseg.ui.class_edits import with_added, with_changed
 from napari_blockseg.ui.disk import DiskThread
-from napari_blockseg.ui.history import Edit, Histories, ProjectStep
-from napari_blockseg.ui.image_layer import ShownImage, show_image
-from napari_blockseg.ui.layer import BlockLabelsLayer
-from napari_blockseg.ui.new_project import LayerImage, move_project, project_for
-from napari_blockseg.ui.prediction_layer import PredictionView
-from napari_blockseg.ui.sheet import Sheet
+from napari_blockseg.ui.easel import Easel
+from napari_blockseg.ui.history import ProjectStep
+from napari_blockseg.ui.step_runner import StepRunner
 
 if TYPE_CHECKING:
     import napari
+    import numpy as np
     from napari.layers import Image, Labels
 
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.core.labels import BlockLabels
+    from napari_blockseg.ui.sheet import Sheet
 
 
 class Session(QObject):
@@ -57,28 +56,18 @@ class Session(QObject):
         Owner.
     """
 
-    #: A project was opened or made; ``session.project`` is it.
-    project_opened = Signal()
-    #: The project was closed; ``session.project`` is None.
-    project_closed = Signal()
+    project_opened = Signal()  #: A project was opened or made; ``session.project`` is it.
+    project_closed = Signal()  #: The project was closed; ``session.project`` is None.
     #: (image_id) Another image is shown, with its labels layer; "" when none is.
     image_changed = Signal(str)
-    #: (image_id) Its block labels changed; at most every 40 ms.
-    labels_changed = Signal(str)
-    #: Classes were added, renamed, recolored or deleted.
-    classes_changed = Signal()
-    #: (block) The project has another block size.
-    regridded = Signal(int)
-    #: (image_id) All that was painted on this image is in its label file.
-    saved = Signal(str)
-    #: (image_id) What undo and redo can do changed.
-    history_changed = Signal(str)
-    #: (message) Something failed; the dock shows it.
-    problem = Signal(str)
-    #: (message) Something to know, nothing failed.
-    notice = Signal(str)
-    #: (what) Disk work that may be felt began; "" when it is over.
-    busy = Signal(str)
+    labels_changed = Signal(str)  #: (image_id) Its block labels changed; at most every 40 ms.
+    classes_changed = Signal()  #: Classes were added, renamed, recolored or deleted.
+    regridded = Signal(int)  #: (block) The project has another block size.
+    saved = Signal(str)  #: (image_id) All that was painted on this image is in its label file.
+    history_changed = Signal(str)  #: (image_id) What undo and redo can do changed.
+    problem = Signal(str)  #: (message) Something failed; the dock shows it.
+    notice = Signal(str)  #: (message) Something to know, nothing failed.
+    busy = Signal(str)  #: (what) Disk work that may be felt began; "" when it is over.
     #: (path, message) Someone else holds the project; ask, then open with ``take_over=True``.
     locked = Signal(str, str)
 
@@ -88,14 +77,17 @@ class Session(QObject):
         self.project: Project | None = None
         self._classes: tuple[ClassInfo, ...] = ()
         self._block = 1
-        self._histories = Histories()
-        self._sheet: Sheet | None = None
-        self._shown: ShownImage | None = None
         self._wanted = 0
-        self._converting = False
-        self._prediction = PredictionView(viewer)
         self._disk = DiskThread(self.report, self)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._easel = Easel(viewer, self._disk, self.undo, self.redo, self)
+        self._easel.changed.connect(self.labels_changed)
+        self._easel.stepped.connect(self.history_changed)
+        self._easel.saved.connect(self.saved)
+        self._easel.emptied.connect(lambda: self.image_changed.emit(""))
+        self._steps = StepRunner(self._easel, self._disk, self)
+        self._steps.history_changed.connect(self.history_changed)
+        self._steps.converted.connect(self._on_converted)
+        self._steps.failed.connect(self.report)
 
     # ---- project
     @property
@@ -127,6 +119,11 @@ class Session(QObject):
         take_over : bool
             Open it although another process holds its lock.
         """
+        if not (Path(root) / FILE_NAME).is_file():
+            self.problem.emit(
+                f"{root} is no project: it has no {FILE_NAME}. Choose another folder."
+            )
+            return
         work = partial(Project.open, Path(root), write=True, take_over=take_over)
         self._load(f"Opening {Path(root).name}", work, image_id, root=str(root))
 
@@ -135,10 +132,10 @@ class Session(QObject):
         root: Path | str,
         images: Sequence[Path],
         classes: Sequence[ClassInfo],
-        block: int = 16,
+        block: int | None = None,
     ) -> None:
-        """Make a project in the background and open it."""
-        work = partial(Project.create, Path(root), list(images), tuple(classes), block)
+        """Make a project in the background and open it; `block` is chosen by the first image."""
+        work = partial(new_project.project_of_files, Path(root), images, tuple(classes), block)
         self._load(f"Making {Path(root).name}", work)
 
     def start_on_layer(self, layer: Image) -> None:
@@ -149,38 +146,37 @@ class Session(QObject):
         ImageError
             If the layer is not one 2-D plane, grey or RGB.
         """
-        image = LayerImage.of(layer)
-        self._load(f"Making a project for {image.name}", partial(project_for, image), layer=layer)
+        image = new_project.LayerImage.of(layer)
+        self._load(
+            f"Making a project for {image.name}",
+            partial(new_project.project_for, image),
+            layer=layer,
+        )
 
     def save_project_as(self, target: Path | str) -> None:
         """Move the project to another folder, where it gets a name; it stays open."""
-        if self.project is None:
-            return
-        project, image_id = self.project, self.image_id
-        self._load(
-            f"Moving to {Path(target).name}",
-            lambda: Project.open(move_project(project, Path(target)), write=True),
-            image_id,
-        )
+        if self.project is not None:
+            work = partial(new_project.moved_project, self.project, Path(target))
+            self._load(f"Moving to {Path(target).name}", work, self.image_id)
 
     def close_project(self) -> None:
         """Save everything, unlock, and remove the layers that the session added."""
         if self.project is None:
             return
         project = self.project
-        self._leave_image()
+        self._easel.clear()
         self._disk.submit(project.close)
         self.project = None
         self._classes, self._block = (), 1
-        self._histories.clear()
+        self._steps.begin(None)
         self.image_changed.emit("")
         self.project_closed.emit()
 
     def close(self) -> None:
         """Close the project and end the background thread; the session is of no use afterwards."""
         self._wanted += 1
-        self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.close_project()
+        self._easel.close()
         self._disk.stop()
 
     def flush(self, timeout: float = 30.0) -> bool:
@@ -189,15 +185,15 @@ class Session(QObject):
         The worker process reads labels from the project folder: call this before it is asked to
         train or to predict.
         """
-        if self._sheet is not None:
-            self._sheet.save()
+        if self._easel.sheet is not None:
+            self._easel.sheet.save()
         return self._disk.drain(timeout)
 
     # ---- images
     @property
     def image_id(self) -> str | None:
         """Id of the image that is shown, None without one."""
-        return None if self._sheet is None else self._sheet.image_id
+        return self._easel.image_id
 
     def set_image(self, image_id: str) -> None:
         """Show another image of the project; ``image_changed`` follows when it is loaded."""
@@ -210,11 +206,12 @@ class Session(QObject):
 
     def image_layer(self) -> Image | None:
         """Return the layer of the shown image."""
-        return None if self._shown is None else self._shown.layer
+        return self._easel.image_layer
 
     def labels_layer(self, image_id: str | None = None) -> Labels | None:
         """Return the block labels layer of an image (the shown one), None if it is not open."""
-        return None if self._sheet_of(image_id) is None else self._sheet.layer
+        sheet = self._sheet_of(image_id)
+        return None if sheet is None else sheet.layer
 
     def labels(self, image_id: str | None = None) -> BlockLabels | None:
         """Return what is painted now on an open image (the shown one): a snapshot."""
@@ -223,30 +220,19 @@ class Session(QObject):
 
     def slice_index(self) -> tuple[int, ...]:
         """Return the position in the image's leading axes; () for a 2-D image."""
-        if self._sheet is None:
-            return ()
-        layer = self._sheet.layer
-        cell = np.round(layer.world_to_data(self.viewer.dims.point)).astype(int)
-        last = np.asarray(layer.data.shape) - 1
-        return tuple(int(i) for i in np.clip(cell, 0, last)[:-2])
+        return self._easel.slice_index()
 
     def visible_region(self) -> tuple[int, int, int, int] | None:
         """Return the part of the shown image in view: (row0, row1, col0, col1), None if nothing.
 
         Pixels of the image, stops excluded; on a rotated image its bounding box.
         """
-        if self._shown is None or self._sheet is None:
-            return None
-        (row0, col0), (row1, col1) = np.asarray(self._shown.layer.corner_pixels)[:, -2:]
-        grid = self._sheet.layer.grid
-        row0, row1 = max(int(row0), 0), min(int(row1) + 1, grid.pixel_rows)
-        col0, col1 = max(int(col0), 0), min(int(col1) + 1, grid.pixel_cols)
-        return (row0, row1, col0, col1) if row0 < row1 and col0 < col1 else None
+        return self._easel.visible_region()
 
     # ---- classes and grid
     def add_class(self, name: str, color: tuple[int, int, int] | None = None) -> int:
         """Add a class and return its value; LabelError if there is one of that name."""
-        self._settle()
+        self._steps.settle()
         self._set_classes(with_added(self._classes, name, color))
         return len(self._classes)
 
@@ -254,43 +240,37 @@ class Session(QObject):
         self, value: int, name: str | None = None, color: tuple[int, int, int] | None = None
     ) -> None:
         """Rename or recolor a class; LabelError if another one has that name."""
-        self._settle()
+        self._steps.settle()
         self._set_classes(with_changed(self._classes, value, name, color))
 
     def delete_class(self, value: int) -> None:
         """Delete a class; its blocks become unlabelled in one undoable, journalled step."""
-        self._settle()
+        self._steps.settle()
         if not 1 <= value <= len(self._classes) or len(self._classes) == 1:
             raise LabelError("A project keeps at least one class. Add another one first.")
-        self._convert(project_steps.delete_class_step(self._classes, value, self._block))
+        self._change_all(project_steps.delete_class_step(self._classes, value, self._block))
 
     def regrid(self, block: int) -> None:
         """Give the project another block size, as one undoable step over all its images."""
-        self._settle()
+        self._steps.settle()
         if self.project is not None and block != self._block:
-            self._convert(project_steps.regrid_step(self._classes, self._block, block))
+            self._change_all(project_steps.regrid_step(self._classes, self._block, block))
 
     def can_undo(self) -> bool:
         """Whether the shown image has a step to take back."""
-        return self._sheet is not None and self._sheet.history.can_undo
+        return self._steps.can_undo()
 
     def can_redo(self) -> bool:
         """Whether the shown image has a step to do again."""
-        return self._sheet is not None and self._sheet.history.can_redo
+        return self._steps.can_redo()
 
     def undo(self) -> None:
         """Take back the last step on the shown image."""
-        self._settle()
-        if self._sheet is not None:
-            self._sheet.commit()
-            self._step(self._sheet.history.undo(), back=True)
+        self._steps.undo()
 
     def redo(self) -> None:
         """Do the last undone step of the shown image again."""
-        self._settle()
-        if self._sheet is not None:
-            self._sheet.commit()
-            self._step(self._sheet.history.redo(), back=False)
+        self._steps.redo()
 
     # ---- predictions
     def show_prediction(
@@ -313,18 +293,16 @@ class Session(QObject):
         slice_index : tuple of int
             Position in the image's leading axes.
         """
-        if image_id != self.image_id or self._shown is None or self._sheet is None:
-            return
-        shape = self._sheet.layer.grid.image_shape
-        self._prediction.show(self._shown.layer, shape, self._classes, mask, region, slice_index)
+        if image_id == self.image_id:
+            self._easel.show_prediction(self._classes, mask, region, slice_index)
 
     def prediction_layer(self) -> Labels | None:
         """Return the layer that :meth:`show_prediction` made, None before."""
-        return self._prediction.layer
+        return self._easel.prediction.layer
 
     def clear_prediction(self) -> None:
         """Remove the prediction layer."""
-        self._prediction.clear()
+        self._easel.prediction.clear()
 
     def report(self, error: BaseException) -> None:
         """Hand an error to whoever shows problems."""
@@ -363,6 +341,7 @@ class Session(QObject):
             self._disk.submit(project.close)
             return
         self.project = project
+        self._steps.begin(project)
         self._classes, self._block = tuple(project.classes), project.block
         self.project_opened.emit()
         for path, reason in getattr(project, "skipped", ()):
@@ -393,90 +372,16 @@ class Session(QObject):
         if wanted != self._wanted or self.project is None:
             return
         labels, image = loaded
-        self._leave_image()
-        self._shown = show_image(self.viewer, image_id, image, layer)
-        blocks = BlockLabelsLayer(labels, self._classes, self._shown.layer, f"{image_id} blocks")
-        blocks.on_undo, blocks.on_redo = self.undo, self.redo
-        history = self._histories.of(image_id)
-        self._sheet = Sheet(image_id, blocks, history, self.project, self._disk, self)
-        self._sheet.changed.connect(partial(self.labels_changed.emit, image_id))
-        self._sheet.stepped.connect(partial(self.history_changed.emit, image_id))
-        self._sheet.saved.connect(partial(self.saved.emit, image_id))
-        self.viewer.add_layer(blocks)
-        self.viewer.layers.selection = {blocks}
+        history = self._steps.history(image_id)
+        self._easel.put(self.project, image_id, labels, self._classes, history, image, layer)
         self.busy.emit("")
         self.image_changed.emit(image_id)
         self.labels_changed.emit(image_id)
         self.history_changed.emit(image_id)
 
-    def _leave_image(self) -> None:
-        self._prediction.clear()
-        sheet, shown = self._sheet, self._shown
-        self._sheet = self._shown = None
-        if sheet is not None:
-            sheet.close()
-            sheet.setParent(None)
-            if sheet.layer in self.viewer.layers:
-                self.viewer.layers.remove(sheet.layer)
-        if shown is not None:
-            shown.hide(self.viewer)
-
-    def _on_layer_removed(self, event: Any) -> None:
-        if self._sheet is not None and event.value in (self._sheet.layer, self.image_layer()):
-            self._leave_image()
-            self.image_changed.emit("")
-
-    # ---- steps
-    def _sheet_of(self, image_id: str | None) -> Sheet | None:
-        return self._sheet if image_id in (None, self.image_id) else None
-
-    def _settle(self) -> None:
-        """Wait for a change of all images that is on its way: the next one builds on it."""
-        if self._converting:
-            self._disk.drain(60.0)
-
-    def _step(self, step: Edit | ProjectStep | None, back: bool) -> None:
-        if isinstance(step, Edit):
-            self._sheet.apply(step.changes, "undo" if back else "redo", back)
-            self.history_changed.emit(self._sheet.image_id)
-        elif step is not None:
-            self._convert(step, back, in_history=True)
-
-    def _convert(self, step: ProjectStep, back: bool = False, in_history: bool = False) -> None:
-        """Have the disk thread do a step on all images; nothing can be painted until it is done."""
-        project, shown = self.project, self.image_id
-        if project is None:
-            return
-        self._converting = True
-        if self._sheet is not None:
-            self._sheet.hold()
-        others = [i for i in self.image_ids if not (in_history and i == shown)]
-        if back:
-            self._histories.forget(step, others)
-        else:
-            self._histories.push(step, others)
-        self.busy.emit("Changing all images")
-
-        def work() -> tuple[str, BlockLabels | None]:
-            said = (project_steps.take_back if back else project_steps.carry_out)(project, step)
-            return said, None if shown is None else project.load_labels(shown)
-
-        self._disk.submit(
-            work,
-            then=partial(self._on_converted, step, shown),
-            failed=partial(self._on_not_converted, step),
-        )
-
-    def _on_converted(
-        self, step: ProjectStep, shown: str | None, done: tuple[str, BlockLabels | None]
-    ) -> None:
-        said, labels = done
-        self._converting = False
-        if self.project is None:
-            return
+    # ---- changes
+    def _on_converted(self, step: ProjectStep, said: str) -> None:
         self._block, self._classes = self.project.block, tuple(self.project.classes)
-        if self._sheet is not None and self._sheet.image_id == shown:
-            self._sheet.replace(labels)
         self.busy.emit("")
         if step.deleted is not None:
             self._tell_classes()
@@ -484,15 +389,13 @@ class Session(QObject):
             self.regridded.emit(self._block)
         if said:
             self.notice.emit(said)
-        self.history_changed.emit(self.image_id or "")
 
-    def _on_not_converted(self, step: ProjectStep, error: BaseException) -> None:
-        self._converting = False
-        self._histories.forget(step, self.image_ids)
-        if self._sheet is not None:
-            self._sheet.release()
-        self.history_changed.emit(self.image_id or "")
-        self.report(error)
+    def _sheet_of(self, image_id: str | None) -> Sheet | None:
+        return self._easel.sheet if image_id in (None, self.image_id) else None
+
+    def _change_all(self, step: ProjectStep) -> None:
+        self.busy.emit("Changing all images")
+        self._steps.run(step)
 
     def _set_classes(self, classes: tuple[ClassInfo, ...]) -> None:
         if self.project is None:
@@ -502,7 +405,5 @@ class Session(QObject):
         self._tell_classes()
 
     def _tell_classes(self) -> None:
-        if self._sheet is not None:
-            self._sheet.set_classes(self._classes)
-        self._prediction.set_classes(self._classes)
+        self._easel.set_classes(self._classes)
         self.classes_changed.emit()

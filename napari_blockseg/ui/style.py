@@ -15,11 +15,11 @@ _SHEET = Template(
 #blockseg_header QLabel { background-color: transparent; }
 #blockseg_title { font-weight: 600; }
 #blockseg_news, #blockseg_status { color: $secondary_text; }
-#blockseg_primary { background-color: $current; color: white; padding: 6px; font-weight: 600; }
+#blockseg_primary { background-color: $current; color: $text; padding: 6px; font-weight: 600; }
 #blockseg_primary:hover { background-color: $highlight; }
 #blockseg_classes { background-color: $console; border-radius: 3px; outline: 0; }
 #blockseg_classes::item { padding: 0px 2px; border: 0px; }
-#blockseg_classes::item:selected { background-color: $current; color: white; }
+#blockseg_classes::item:selected { background-color: $current; color: $text; }
 #blockseg_classes::item:hover:!selected { background-color: $primary; }
 #blockseg_classes QHeaderView, #blockseg_classes QHeaderView::section {
   background-color: $console; color: $secondary_text; border: 0px; padding: 2px 4px;

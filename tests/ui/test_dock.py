@@ -134,7 +134,7 @@ def test_counts_and_words_follow_the_paint(bench):
     bench.mouse.drag((40, 8), (40, 90))
     QTest.qWait(150)
     assert bench.dock.paint.classes.counts() == ["6", "0"]
-    assert bench.dock.paint.words.text() == "6 of 70 blocks painted (8.6%)"
+    assert bench.dock.paint.words.text() == "6 of 70 painted (8.6%)"
 
 
 def test_class_buttons(bench, monkeypatch):

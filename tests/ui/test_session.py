@@ -8,6 +8,7 @@ import tifffile
 from napari.layers import Labels
 from qtpy.QtTest import QTest
 
+from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.errors import ImageError, LabelError
 from napari_blockseg.files.project import Project
 from napari_blockseg.ui.new_project import default_block, unsaved_projects
@@ -317,3 +318,35 @@ def test_signals_tell_what_happened(session, two_images):
     assert labels == [("a",)]
     assert session.flush()
     assert saved[-1] == ("a",)
+
+
+def test_a_project_of_files_gets_a_block_that_suits_them(session, tmp_path):
+    paths = write_images(tmp_path, ["p", "q"], (130, 200))
+    session.create_project(tmp_path / "new.blockseg", paths, make_classes(["x"]))
+    assert session.flush()
+    assert session.image_ids == ("p", "q")
+    assert session.block == 4
+
+
+def test_a_wrong_folder_leaves_the_open_project_open(session, two_images, tmp_path):
+    session.open_project(two_images)
+    assert session.flush()
+    problems = heard(session.problem)
+    session.open_project(tmp_path)
+    assert "no project" in problems[0][0]
+    assert session.image_id == "a"
+
+
+def test_a_failed_change_of_all_images_gives_the_brush_back(session, two_images, monkeypatch):
+    session.open_project(two_images)
+    assert session.flush()
+    paint(session, 1, 1)
+    session.labels_layer().mode = "paint"
+    problems = heard(session.problem)
+    monkeypatch.setattr(session.project, "set_block", lambda _: 1 / 0)
+    session.regrid(8)
+    assert session.flush()
+    assert problems
+    assert session.block == 16
+    assert session.labels_layer().editable
+    assert str(session.labels_layer().mode) == "paint"

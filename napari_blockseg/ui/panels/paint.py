@@ -287,7 +287,7 @@ class PaintPanel(QWidget):
         )
         share = painted / labels.values.size
         percent = f"{share:.0%}" if share >= 0.1 or not painted else f"{share:.1%}"
-        self.words.setText(f"{painted:,} of {labels.values.size:,} blocks painted ({percent})")
+        self.words.setText(f"{painted:,} of {labels.values.size:,} painted ({percent})")
 
     def _show_block(self) -> None:
         block = self._session.block
