@@ -106,7 +106,7 @@ class TrainConfig(_Config):
         "than 8 pixels 8 wide: block labels hold nothing finer.",
     )
     learning_rate: float = Field(
-        default=1e-3, gt=0, le=1, title="Learning rate", description="Peak of the one-cycle."
+        default=3e-3, gt=0, le=1, title="Learning rate", description="Peak of the one-cycle."
     )
     weight_decay: float = Field(
         default=1e-2, ge=0, le=1, title="Weight decay", description="Of AdamW."
@@ -170,7 +170,7 @@ class PredictConfig(_Config):
     """How to predict."""
 
     tile: int = Field(
-        default=576,
+        default=512,
         ge=64,
         le=8192,
         multiple_of=32,

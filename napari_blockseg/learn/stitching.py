@@ -50,8 +50,10 @@ def stitch_tiles(
         In eval mode, on `device`.
     image : (channels, rows, cols) tensor
         In 0..1, at working scale.
-    tile, halo : int
-        Pixels at working scale; see :func:`napari_blockseg.core.tiles.plan_tiles`.
+    tile : int
+        Side of the part of a tile that is kept, in pixels at working scale.
+    halo : int
+        Context on each side of it, so that the network sees ``tile + 2 * halo`` pixels.
     device : torch.device
         Where the network is.
     batch_size : int
@@ -69,7 +71,8 @@ def stitch_tiles(
     same and needs 1 / stride**2 of the memory. Only the rows of tiles in work are held.
     """
     stride = network.decoder_stride
-    plan = plan_tiles((image.shape[1], image.shape[2]), tile, halo, MULTIPLE)
+    halo = -(-halo // MULTIPLE) * MULTIPLE
+    plan = plan_tiles((image.shape[1], image.shape[2]), tile + 2 * halo, halo, MULTIPLE)
     height = _cells(image.shape[1], stride)
     width = _cells(image.shape[2], stride)
     total = sum(len(row) for row in plan)
