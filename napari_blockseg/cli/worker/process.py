@@ -68,6 +68,7 @@ def _serve(channel: Channel) -> int:
     )
     # Imported after the greeting: it takes seconds, and the client need not wait for it.
     _leave_a_core_free()
+    _give_way()
     from napari_blockseg.cli.worker.jobs import Workbench
     from napari_blockseg.cli.worker.scheduler import Scheduler
 
@@ -82,6 +83,17 @@ def _leave_a_core_free() -> None:
 
     threads = max(1, usable_cores() - 1)
     torch.set_num_threads(min(threads, torch.get_num_threads()))
+
+
+def _give_way() -> None:
+    """Take second place when the machine is short of cores: strokes come before steps."""
+    import psutil
+
+    own = psutil.Process()
+    try:
+        own.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else own.nice() + 5)
+    except (psutil.Error, OSError):
+        return  # not allowed here; it only costs smoothness
 
 
 def usable_cores() -> int:

@@ -154,7 +154,7 @@ class TrainPanel(QWidget):
             self.history = TrainingHistory()
             self.scores.clear()
         self.set_state("starting")
-        self.progress.setValue(0)
+        self.progress.setRange(0, 0)  # nobody can tell how long the first start takes
         self.status.setText(f"{run}: starting…")
         self.add_message("info", f"{run} started")
         self._draw()
@@ -313,6 +313,7 @@ class TrainPanel(QWidget):
 
     def _on_step(self, report: TrainStep) -> None:
         self.history.add_step(report.step, report.loss)
+        self.progress.setRange(0, 1000)
         self.progress.setValue(round(1000 * report.progress))
         total = f" of {report.steps}" if report.steps else ""
         left = self._pace.time_left(report.progress)
