@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
-from napari_blockseg.ui.panels.paint import MAX_BRUSH, PaintPanel, PaintSettings, Tool
+from napari_blockseg.ui.layer import MAX_BRUSH
+from napari_blockseg.ui.panels.paint import PaintPanel, PaintSettings, Tool
 
 if TYPE_CHECKING:
     from napari_blockseg.ui.layer import BlockLabelsLayer

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from napari.layers import Labels
+from napari.layers.labels._labels_constants import Mode
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_blockseg.ui.geometry import TRANSFORM_EVENTS, block_affine, copied_dims
@@ -18,7 +19,26 @@ if TYPE_CHECKING:
     from napari_blockseg.core.grid import BlockGrid
     from napari_blockseg.core.labels import BlockLabels
 
+MAX_BRUSH = 40  # as far as napari's own slider goes
 _MAX_KEYS = 9
+
+
+class _BrushResize:
+    """Change the brush by moving the mouse sideways with Alt held: a block's width is a block."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def __call__(self, layer: BlockLabelsLayer, event: Any) -> None:
+        if "Alt" not in event.modifiers:
+            self._start = None
+            return
+        x = float(event.pos[0])
+        if self._start is None:
+            self._start = x, int(layer.brush_size)
+        start, size = self._start
+        per_block = max(float(np.abs(layer.affine.scale[-1])) * event.camera_zoom, 4.0)
+        layer.brush_size = int(np.clip(size + round((x - start) / per_block), 1, MAX_BRUSH))
 
 
 class BlockLabelsLayer(Labels):
@@ -45,8 +65,16 @@ class BlockLabelsLayer(Labels):
     """
 
     _cursor_modes: ClassVar[dict[Any, str]] = {
-        mode: "cross" if cursor == "circle" else cursor
-        for mode, cursor in Labels._cursor_modes.items()
+        **Labels._cursor_modes,
+        Mode.PAINT: "cross",
+        Mode.ERASE: "cross",
+    }
+
+    _resize = _BrushResize()
+    _move_modes: ClassVar[dict[Any, Callable[..., None]]] = {
+        **Labels._move_modes,
+        Mode.PAINT: _resize,
+        Mode.ERASE: _resize,
     }
 
     def __init__(

@@ -300,10 +300,6 @@ class Session(QObject):
         """Return the layer that :meth:`show_prediction` made, None before."""
         return self._easel.prediction.layer
 
-    def clear_prediction(self) -> None:
-        """Remove the prediction layer."""
-        self._easel.prediction.clear()
-
     def report(self, error: BaseException) -> None:
         """Hand an error to whoever shows problems."""
         self.busy.emit("")

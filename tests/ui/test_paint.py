@@ -6,8 +6,10 @@ import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_blockseg.files.journal import read_journal
 
@@ -241,3 +243,47 @@ def test_outline_is_shown_only_while_a_brush_is_in_hand(bench):
     bench.dock.paint._buttons["pan"].click()
     QTest.qWait(100)
     assert bench.dock.overlay.outline is None
+
+
+def test_class_keys_work_after_a_click_in_the_dock(bench):
+    classes = bench.dock.paint.classes
+    place = classes.visualItemRect(classes.topLevelItem(0)).center()
+    QTest.mouseClick(classes.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    focused = bench.viewer.window._qt_window.focusWidget() or bench.dock.paint
+    QTest.keyClick(focused, Qt.Key.Key_2)
+    bench.mouse.click(*center(1, 1))
+    assert bench.painted() == {2: {(1, 1)}}
+
+
+def test_alt_and_a_move_sideways_change_the_brush_by_blocks(bench):
+    layer = bench.session.labels_layer()
+    for pixel in (20, 21, 20 + 2 * 16):
+        point = bench.mouse.at(20, pixel)
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(point),
+            QPointF(bench.mouse.native.mapToGlobal(point)),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.AltModifier,
+        )
+        QTest.qWait(50)  # vispy passes over moves that come too fast
+        QApplication.sendEvent(bench.mouse.native, event)
+    assert layer.brush_size == 3
+    bench.mouse.click(*center(3, 3))
+    assert len(bench.painted()[1]) == 9
+
+
+def test_a_circle_with_the_right_button_is_filled_and_is_one_step(bench):
+    mouse, layer = bench.mouse, bench.session.labels_layer()
+    layer.brush_size = 1
+    mouse.move(*center(1, 1))
+    QTest.mouseClick(mouse.native, Qt.MouseButton.RightButton, pos=mouse.at(*center(1, 1)))
+    for corner in (center(1, 4), center(1, 6), center(5, 6), center(5, 3), center(5, 1)):
+        mouse.move(*corner)
+    mouse.move(*center(3, 1))
+    mouse.move(*center(1, 1))
+    inside = {(r, c) for r in range(2, 5) for c in range(2, 6)}
+    assert bench.painted()[1] >= inside
+    bench.session.undo()
+    assert bench.painted() == {}

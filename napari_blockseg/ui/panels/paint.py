@@ -27,6 +27,7 @@ from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.ui.class_bar import ClassBar
 from napari_blockseg.ui.dialogs import ask
 from napari_blockseg.ui.icons import icon
+from napari_blockseg.ui.layer import MAX_BRUSH
 from napari_blockseg.ui.panels.class_list import ClassList
 from napari_blockseg.ui.panels.start_page import StartPage
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from napari_blockseg.ui.session import Session
 
 Tool = Literal["brush", "eraser", "fill", "polygon", "pick", "pan"]
-MAX_BRUSH = 16
 _BLOCKS = (2, 4, 8, 16, 32, 64, 128)
 _TOOLS: tuple[tuple[Tool, str], ...] = (
     ("brush", "Brush: paint square blocks (P). Alt and drag sideways changes its size."),
@@ -52,7 +52,7 @@ class PaintSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tool: Tool = "pan"
-    brush_size: int = Field(1, ge=1, le=40, description="side of the brush, in blocks")
+    brush_size: int = Field(1, ge=1, le=MAX_BRUSH, description="side of the brush, in blocks")
     class_value: int = Field(1, ge=0, description="class that is painted; 0 erases")
     grid_lines: bool = False
 
