@@ -1,0 +1,101 @@
+"""Make the pictures in docs/images: the dock on a bundled sample, and each panel.
+
+    python docs/make_screenshots.py [--train]
+
+Needs a display (``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do). With ``--train`` a network
+is trained for two minutes first, so that Train and Predict show a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+IMAGES = Path(__file__).parent / "images"
+SAMPLE = "textures"
+PANELS = ("Paint", "Spectrum", "Train", "Predict")
+
+
+def main() -> None:
+    """Open the sample, take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", action="store_true", help="train before Train and Predict")
+    parser.add_argument("--theme", default="dark", choices=["dark", "light"])
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as data:
+        os.environ["XDG_DATA_HOME"] = data  # leave the user's own projects alone
+        take_pictures(chosen.theme, chosen.train)
+
+
+def take_pictures(theme: str, train: bool) -> None:
+    """Save dock.png and one picture a panel."""
+    import napari
+
+    from napari_blockseg.ui.contributions import PLUGIN, dock_of
+
+    IMAGES.mkdir(exist_ok=True)
+    viewer = napari.Viewer()
+    viewer.theme = theme
+    viewer.window.resize(1500, 960)
+    viewer.open_sample(PLUGIN, SAMPLE)
+    wait(0.5)
+    dock = dock_of(viewer)
+    dock.session.flush()
+    wait(2.0)
+    viewer.reset_view()
+    rest_brush_on_image(viewer, dock)
+    viewer.screenshot(str(IMAGES / "dock.png"), canvas_only=False, flash=False)
+    if train:
+        train_and_preview(dock)
+        viewer.screenshot(str(IMAGES / "prediction.png"), canvas_only=False, flash=False)
+    for name in PANELS:
+        grab_panel(dock, name)
+    viewer.close()
+
+
+def rest_brush_on_image(viewer, dock) -> None:
+    """Show the outline of a brush of 3 x 3 blocks, as if the mouse were over the image."""
+    dock.paint.brush.setValue(3)
+    row, col = (size // 2 for size in dock.session.labels().grid.image_shape)
+    viewer.mouse_over_canvas = True
+    viewer.cursor.position = dock.session.image_layer().data_to_world((row, col))
+    wait(0.3)
+
+
+def train_and_preview(dock, minutes: float = 2.0) -> None:
+    """Train for some minutes and show the prediction of the whole image."""
+    settings = dock.train.value()
+    config = settings.train.model_copy(update={"minutes": minutes, "steps": None})
+    dock.train.set_value(type(settings)(settings.network, config))
+    dock.train.start_requested.emit()
+    end = time.monotonic() + 60 * minutes + 90
+    while not dock.session.project.runs() and time.monotonic() < end:
+        wait(1.0)
+    wait(5.0)
+    dock.predict.image_requested.emit()
+    end = time.monotonic() + 120
+    while dock.session.prediction_layer() is None and time.monotonic() < end:
+        wait(0.5)
+    wait(1.0)
+
+
+def grab_panel(dock, name: str) -> None:
+    """Save one panel with its header, the others folded."""
+    for title, section in dock.sections.items():
+        section.set_expanded(title == name)
+    wait(0.5)
+    dock.sections[name].grab().save(str(IMAGES / f"panel_{name.lower()}.png"))
+
+
+def wait(seconds: float) -> None:
+    """Let the window work."""
+    from qtpy.QtTest import QTest
+
+    QTest.qWait(round(1000 * seconds))
+
+
+if __name__ == "__main__":
+    main()
