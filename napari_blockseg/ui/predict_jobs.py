@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 PREVIEW_SIDE = 2048
 _SHOW_AFTER_MS = 200
 _VIEW_RESTS_MS = 300
-_FLUSH_SECONDS = 5.0
+_STALE_SECONDS = 60.0
 
 Region = tuple[int, int, int, int]
 
@@ -62,7 +64,16 @@ def read_result(path: Path, task: PredictTask) -> tuple[PredictTask, np.ndarray]
     mask = read_values(path)
     if task.is_preview:
         path.unlink(missing_ok=True)
+        _sweep(path.parent)
     return task, mask
+
+
+def _sweep(folder: Path) -> None:
+    """Remove previews that nobody came for: they were stopped, or overtaken by another one."""
+    for path in folder.glob("preview-*.tif"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                path.unlink()
 
 
 class PredictJobs(QObject):

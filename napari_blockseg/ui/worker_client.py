@@ -73,6 +73,7 @@ class WorkerClient(QObject):
         self._waiting: list[dict[str, Any]] = []
         self._open: dict[int, str] = {}
         self._next_id = 1
+        self._closed = False
         self._slow_start = QTimer(self, interval=_SLOW_START_MS)
         self._slow_start.timeout.connect(self._on_slow_start)
         app = QCoreApplication.instance()
@@ -99,7 +100,7 @@ class WorkerClient(QObject):
 
     def start(self) -> None:
         """Start the worker if none runs; returns at once."""
-        if self._process is not None:
+        if self._process is not None or self._closed:
             return
         self._lines, self._errors = LineSplitter(), LineSplitter()
         self._last_errors.clear()
@@ -125,7 +126,11 @@ class WorkerClient(QObject):
         self.start()
 
     def close(self) -> None:
-        """End the worker: it is asked to, its input closes, and after a grace it is killed."""
+        """End the worker for good: its input closes, and after a grace it is killed.
+
+        Later requests start no other one.
+        """
+        self._closed = True
         process = self._process
         if process is None:
             return
@@ -307,19 +312,21 @@ class WorkerClient(QObject):
         )
 
     def _die(self, text: str) -> None:
-        self._drop_process(text)
-        self._set_status("dead")
+        self._drop_process(text, "dead")
         self.died.emit(text)
 
-    def _drop_process(self, reason: str, at_once: bool = True) -> None:
-        """Let go of the process; it is killed now, or a little after its input has closed."""
+    def _drop_process(self, reason: str, status: str = "off", at_once: bool = True) -> None:
+        """Let go of the process; it is killed now, or a little after its input has closed.
+
+        The status comes before the failures: who hears of one must see that the worker is dead.
+        """
         self._slow_start.stop()
         process, self._process = self._process, None
         self._waiting.clear()
         if process is not None:
             process.closeWriteChannel()
             _bury(process, 0 if at_once else _GRACE_MS)
-            self._set_status("off")
+            self._set_status(status)
         failed, self._open = self._open, {}
         for number in failed:
             self.request_failed.emit(number, reason)

@@ -40,6 +40,8 @@ def serve(how: str) -> None:
             train(how, number)
         elif kind == "predict" and how == "no-model":
             say(id=number, type="error", message="The model is damaged.", kind="ModelError")
+        elif kind == "predict" and how == "die":
+            os._exit(3)
         elif kind == "predict":
             write_mask(request)
             say(id=number, type="predict_progress", done=1, total=2)

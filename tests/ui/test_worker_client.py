@@ -285,3 +285,11 @@ app.exec()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30)
     assert saved.exists()
     assert b"Destroyed while process" not in done.stderr
+
+
+def test_after_the_end_no_request_starts_a_worker(start, qtbot):
+    client, heard = start("plain")
+    client.close()
+    train(client)
+    assert client.pid is None
+    assert heard.statuses == []

@@ -251,3 +251,32 @@ def test_only_an_unfinished_run_can_go_on(tmp_path, description, resumable):
     assert list_runs(tmp_path)[0].resumable == resumable
     (tmp_path / "run" / "resume.safetensors").unlink()
     assert not list_runs(tmp_path)[0].resumable
+
+
+def test_a_worker_that_dies_ends_the_queue_and_no_other_one_is_started(
+    panel, session, begin, qtbot
+):
+    jobs = begin("die")
+    panel.set_runs([RunInfo("final")])
+    panel.all_images.click()
+    qtbot.waitUntil(lambda: not jobs.busy)
+    assert jobs._client.status == "dead"
+    assert jobs._client.pid is None
+    assert "1 of 2 images failed. The worker ended (exit code 3)" in panel.message.text()
+    assert panel.preview.isEnabled()
+
+
+def test_previews_that_nobody_came_for_are_removed(panel, session, begin, qtbot):
+    import os
+
+    cache = session.project.cache_dir
+    cache.mkdir()
+    for name, age in (("preview-old.tif", 1000), ("preview-new.tif", 0), ("other.tif", 1000)):
+        (cache / name).touch()
+        now = (cache / name).stat().st_mtime
+        os.utime(cache / name, (now - age, now - age))
+    begin("plain")
+    panel.set_live(True)
+    panel.preview.click()
+    qtbot.waitUntil(lambda: bool(session.shown))
+    assert sorted(path.name for path in cache.iterdir()) == ["other.tif", "preview-new.tif"]
