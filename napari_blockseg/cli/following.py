@@ -9,24 +9,23 @@ from napari_blockseg.core.errors import ModelError
 from napari_blockseg.core.reports import TrainDone
 
 if TYPE_CHECKING:
-    from napari_blockseg.learn.train import Training
+    from napari_blockseg.learn.checkpoint import ModelSpec
 
 
-def stopped_report(training: Training | None, folder: Path) -> TrainDone:
+def stopped_report(spec: ModelSpec | None, folder: Path) -> TrainDone:
     """Return the report of a training whose generator was closed.
 
     A closed generator can yield nothing more, so whoever closes it says this.
 
     Parameters
     ----------
-    training : Training or None
-        The run; None when it was stopped before it began.
+    spec : ModelSpec or None
+        Of the model as it was saved; None when it was stopped before there was one.
     folder : Path
         Where its model is.
     """
-    if training is None:
+    if spec is None:
         return TrainDone(steps=0, seconds=0.0, val_miou=None, model=str(folder), stopped=True)
-    spec = training.live_model().spec
     return TrainDone(
         steps=spec.steps,
         seconds=spec.seconds,

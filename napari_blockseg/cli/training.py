@@ -217,7 +217,7 @@ def run_training(
                 elif asked.is_set() or time.monotonic() > deadline:
                     break
         # Only now is what there is to save on disk.
-        done = done or stopped_report(training, folder)
+        done = done or stopped_report(training.live_model().spec, folder)
     miou = "" if done.val_miou is None else f", held-out mIoU {done.val_miou:.3f}"
     verb = "Stopped" if done.stopped else "Trained"
     say(f"{verb} after {done.steps} steps, {done.seconds:.0f} s{miou}.")

@@ -37,8 +37,10 @@ class Workbench:
 
     def __init__(self) -> None:
         self._training: Training | None = None
-        self._project: Path | None = None
+        self._trained: Model | None = None
+        self._trained_in: Path | None = None
         self._run = Path()
+        self._project: tuple[Any, Project] | None = None
         self._model: tuple[Any, Model] | None = None
         self._image: tuple[Any, Any] | None = None
 
@@ -46,13 +48,14 @@ class Workbench:
 
     def train(self, request: Train) -> Steps:
         """Yield the messages of a training; closing saves it."""
-        from napari_blockseg.files.project import Project
         from napari_blockseg.learn.train import Training
 
         root = Path(request.project)
-        self._training, self._project = None, root
-        with Project.open(root) as project:
-            images = ProjectImages(project)
+        self._training = self._trained = None
+        self._trained_in = root
+        self._project = None  # look again at which images are there
+        project = self._open(root)
+        images = ProjectImages(project)
         self._run = project.models_dir / request.run
         if not request.resume:
             check_folder_is_free(self._run)
@@ -67,26 +70,48 @@ class Workbench:
             resume=request.resume,
             changed_labels=LabelWatch(images).changed,
         )
-        with closing(self._training.reports()) as reports:
-            for report in reports:
-                yield report.model_dump()
+        try:
+            with closing(self._training.reports()) as reports:
+                for report in reports:
+                    yield report.model_dump()
+        finally:
+            self._end_training()
 
     def stopped_report(self) -> dict[str, Any]:
         """Return the message that ends a training that was stopped."""
-        return stopped_report(self._training, self._run).model_dump()
+        spec = self._trained.spec if self._trained is not None else None
+        return stopped_report(spec, self._run).model_dump()
+
+    def _end_training(self) -> None:
+        """Keep the network for predictions; give back the memory of the rest."""
+        from napari_blockseg.learn.devices import free_memory
+
+        if self._training is not None:
+            self._trained, self._training = self._training.live_model(), None
+            free_memory(self._trained.device)
+
+    def _open(self, root: Path) -> Project:
+        """Return the project, opened again only when it has changed: that looks at every image."""
+        from napari_blockseg.files.project import Project
+
+        path = root / "project.json"
+        stat = path.stat() if path.exists() else None
+        key = (root, stat and (stat.st_mtime_ns, stat.st_size))
+        if self._project is None or self._project[0] != key:
+            self._project = (key, Project.open(root))
+        return self._project[1]
 
     # -- prediction ------------------------------------------------------------------------------
 
     def predict(self, request: Predict) -> Steps:
         """Yield the messages of a prediction; the mask is in place before the last one."""
-        from napari_blockseg.files.project import Project
         from napari_blockseg.learn.predict import predict
 
         start = time.monotonic()
         root = Path(request.project)
-        with Project.open(root) as project:
-            model = self._choose_model(project, request.model)
-            pixels = self._plane(project, request.image_id, request.slice)
+        project = self._open(root)
+        model = self._choose_model(project, request.model)
+        pixels = self._plane(project, request.image_id, request.slice)
         prediction = yield from _messages(
             predict(
                 model,
@@ -113,15 +138,7 @@ class Workbench:
     def _choose_model(self, project: Project, name: str) -> Model:
         """Return the model of a run, or a snapshot of the network in training."""
         if name == LIVE:
-            if self._training is None or self._project != project.root:
-                raise ModelError(
-                    "There is no network in training to predict with. Start the training, or "
-                    "choose a finished run."
-                )
-            # Its own copy: training steps go on between the tiles, and in another mode.
-            snapshot = copy.deepcopy(self._training.live_model())
-            snapshot.network.eval()
-            return snapshot
+            return self._snapshot(project.root)
         from napari_blockseg.learn.checkpoint import load_model
 
         folder = project.models_dir / name
@@ -131,6 +148,18 @@ class Workbench:
             self._model = None  # never two of them in memory
             self._model = (key, load_model(folder))
         return self._model[1]
+
+    def _snapshot(self, root: Path) -> Model:
+        live = self._trained if self._training is None else self._training.live_model()
+        if live is None or self._trained_in != root:
+            raise ModelError(
+                "There is no network in training to predict with. Start the training, or choose a "
+                "finished run."
+            )
+        # Its own copy: training steps go on between the tiles, and in another mode.
+        snapshot = copy.deepcopy(live)
+        snapshot.network.eval()
+        return snapshot
 
     def _plane(self, project: Project, image_id: str, index: tuple[int, ...]) -> Any:
         """Return the pixels (rows, cols, channels) of one slice; the last image is kept."""
