@@ -238,7 +238,8 @@ class SpectrumPanel(QWidget):
         self.words.setText(judgement.advice.reason)
         self.words.show()
         recommended = judgement.advice.recommended_block
-        self.news_changed.emit("" if recommended is None else f"use {recommended} px blocks")
+        fits = "{} px fits" if recommended == block else "use {} px blocks"
+        self.news_changed.emit("" if recommended is None else fits.format(recommended))
         self.regrid.setVisible(recommended is not None and recommended != block)
         self.regrid.setText(f"Change the grid to blocks of {recommended} px")
 

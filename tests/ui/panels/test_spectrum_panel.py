@@ -92,8 +92,11 @@ def test_labels_of_an_image_that_is_not_shown_are_left_alone(panel, session, blo
 
 
 def test_ceilings_and_advice_appear_and_one_click_asks_for_the_grid(panel, session, blobs, qtbot):
+    news = []
+    panel.news_changed.connect(news.append)
     session.paint(blobs)
     qtbot.waitUntil(lambda: not panel.words.isHidden())
+    assert news[-1] == "use 32 px blocks"
     heads = [panel.table.horizontalHeaderItem(c).text() for c in range(2, 5)]
     assert heads == ["8 px", "16 px", "32 px"]
     fine, same, coarse = (float(panel.table.values(c)[-1]) for c in (2, 3, 4))
