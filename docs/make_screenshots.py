@@ -65,20 +65,19 @@ def rest_brush_on_image(viewer, dock) -> None:
     wait(0.3)
 
 
-def train_and_preview(dock, minutes: float = 2.0) -> None:
-    """Train for some minutes and show the prediction of the whole image."""
+def train_and_preview(dock, minutes: float = 3.0) -> None:
+    """Train for some minutes and show the prediction of the whole image, without the blocks."""
     settings = dock.train.value()
     config = settings.train.model_copy(update={"minutes": minutes, "steps": None})
     dock.train.set_value(type(settings)(settings.network, config))
     dock.train.start_requested.emit()
-    end = time.monotonic() + 60 * minutes + 90
-    while not dock.session.project.runs() and time.monotonic() < end:
-        wait(1.0)
-    wait(5.0)
+    wait_until(lambda: dock.train.state != "idle", 60)
+    wait_until(lambda: dock.train.state == "idle", 60 * minutes + 120)
     dock.predict.image_requested.emit()
-    end = time.monotonic() + 120
-    while dock.session.prediction_layer() is None and time.monotonic() < end:
-        wait(0.5)
+    wait_until(lambda: dock.session.prediction_layer() is not None, 120)
+    dock.session.labels_layer().visible = False
+    for title, section in dock.sections.items():
+        section.set_expanded(title in ("Train", "Predict"))
     wait(1.0)
 
 
@@ -88,6 +87,13 @@ def grab_panel(dock, name: str) -> None:
         section.set_expanded(title == name)
     wait(0.5)
     dock.sections[name].grab().save(str(IMAGES / f"panel_{name.lower()}.png"))
+
+
+def wait_until(done, seconds: float) -> None:
+    """Let the window work until something is the case, or the time is up."""
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        wait(0.2)
 
 
 def wait(seconds: float) -> None:
