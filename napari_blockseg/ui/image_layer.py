@@ -97,7 +97,7 @@ def _display(image: ImageData) -> dict[str, Any]:
         ndim += 1
     if info.pixel_size is not None:
         shown["scale"] = (*[1.0] * (ndim - 2), *info.pixel_size)
-        if info.unit:
+        if info.unit and _is_unit(info.unit):
             shown["units"] = (*["pixel"] * (ndim - 2), info.unit, info.unit)
     return shown
 
@@ -107,3 +107,12 @@ def _as_rgb(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return pixels
     return normalize(pixels, Normalization.for_dtype(pixels.dtype))
+
+
+def _is_unit(name: str) -> bool:
+    """Whether napari knows this unit; files say all kinds of things."""
+    try:
+        Image(np.zeros((1, 1)), units=(name, name))
+    except ValueError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QTimer
 from vispy.scene.visuals import Line
 from vispy.visuals.filters.clipping_planes import PlanesClipper
 
-from napari_blockseg.ui.geometry import data_to_world, image_edges
+from napari_blockseg.ui.geometry import image_edges
 
 if TYPE_CHECKING:
     import napari
@@ -91,11 +91,12 @@ class CanvasOverlay(QObject):
         self._visuals: list[Line] = []
         self._clippers: WeakKeyDictionary[Node, PlanesClipper] = WeakKeyDictionary()
         self._grid_visible = False
+        self._rebuild = False
         self._corners: np.ndarray | None = None
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_MIN_INTERVAL_MS)
-        self._later.timeout.connect(self._draw_outline)
+        self._later.timeout.connect(self._on_time)
         viewer.cursor.events.position.connect(self._on_moved)
         viewer.events.mouse_over_canvas.connect(self._on_moved)
         viewer.dims.events.ndisplay.connect(self._on_view_changed)
@@ -110,13 +111,13 @@ class CanvasOverlay(QObject):
         """Draw for another layer, or for none."""
         self._leave()
         self._layer = layer
+        self._rebuild = False
         if layer is None:
             return
-        for event in (layer.events.brush_size, layer.events.mode, layer.events.visible):
+        for event in self._moving(layer):
             event.connect(self._on_moved)
-        for event in (layer.events.affine, layer.events.data):
+        for event in self._changing(layer):
             event.connect(self._on_view_changed)
-        layer.events.selected_label.connect(self._on_moved)
         self._build()
 
     def show_grid(self, visible: bool) -> None:
@@ -140,15 +141,18 @@ class CanvasOverlay(QObject):
         self._visuals, self._corners = [], None
         if layer is None:
             return
-        for event in (
-            layer.events.brush_size,
-            layer.events.mode,
-            layer.events.visible,
-            layer.events.selected_label,
-        ):
+        for event in self._moving(layer):
             event.disconnect(self._on_moved)
-        for event in (layer.events.affine, layer.events.data):
+        for event in self._changing(layer):
             event.disconnect(self._on_view_changed)
+
+    @staticmethod
+    def _moving(layer: BlockLabelsLayer) -> tuple[Any, ...]:
+        return layer.events.brush_size, layer.events.mode, layer.events.selected_label
+
+    @staticmethod
+    def _changing(layer: BlockLabelsLayer) -> tuple[Any, ...]:
+        return layer.events.affine, layer.events.data, layer.events.visible
 
     def _build(self) -> None:
         node = _node_of(self._viewer, self._layer)
@@ -174,23 +178,25 @@ class CanvasOverlay(QObject):
         self._clip()
 
     def _on_view_changed(self, _event: Any = None) -> None:
-        layer = self._layer
-        if layer is not None:
-            self.follow(layer)
+        # napari moves what it draws only after this call
+        self._rebuild = True
+        self._on_moved()
 
     def _on_moved(self, _event: Any = None) -> None:
         if self._layer is not None and not self._later.isActive():
             self._later.start()
 
+    def _on_time(self) -> None:
+        if self._rebuild:
+            self.follow(self._layer)
+        else:
+            self._draw_outline()
+
     def _draw_outline(self) -> None:
         self._corners = self._wanted_corners()
-        outline = self._visuals[:2]
-        if self._corners is not None and outline:
-            closed = np.concatenate([self._corners, self._corners[:1]])
-            position = self._to_scene(closed)
-            for line in outline:
-                line.set_data(pos=position)
-        for line in outline:
+        for line in self._visuals[:2]:
+            if self._corners is not None:
+                line.set_data(pos=self._to_scene(self._corners[[0, 1, 2, 3, 0]]))
             line.visible = self._corners is not None
 
     def _wanted_corners(self) -> np.ndarray | None:
@@ -210,15 +216,19 @@ class CanvasOverlay(QObject):
     def _draw_grid(self) -> None:
         if len(self._visuals) < 3 or self._layer is None:
             return
-        segments = grid_segments(self._layer.grid) if self._grid_visible else None
-        if segments is not None and self._viewer.dims.ndisplay == 2:
+        wanted = self._grid_visible and self._layer.visible and self._viewer.dims.ndisplay == 2
+        segments = grid_segments(self._layer.grid) if wanted else None
+        if segments is not None:
             self._visuals[2].set_data(pos=self._to_scene(segments))
-        self._visuals[2].visible = segments is not None and self._viewer.dims.ndisplay == 2
+        self._visuals[2].visible = segments is not None
 
-    def _to_scene(self, pixels: np.ndarray) -> np.ndarray:
-        matrix = data_to_world(self._layer.image, 2)
-        world = pixels @ matrix[:2, :2].T + matrix[:2, 2]
-        return world[:, ::-1].astype(np.float32)
+    def _to_scene(self, pixels: np.ndarray) -> np.ndarray | None:
+        """Return where pixels of the image are drawn: by the transform of the drawn labels."""
+        node = _node_of(self._viewer, self._layer)
+        if node is None:
+            return None
+        cells = (pixels[:, ::-1] + 0.5) / self._layer.grid.block  # vispy's cells begin at 0
+        return np.asarray(node.transform.map(cells))[:, :2].astype(np.float32)
 
     def _clip(self) -> None:
         """Cut the drawn labels off where the image ends inside a ragged edge block."""

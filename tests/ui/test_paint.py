@@ -287,3 +287,32 @@ def test_a_circle_with_the_right_button_is_filled_and_is_one_step(bench):
     assert bench.painted()[1] >= inside
     bench.session.undo()
     assert bench.painted() == {}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_the_outline_is_drawn_where_it_paints(make_bench, transform):
+    bench = make_bench(**transform)
+    bench.image.translate = np.add(bench.image.translate, (3, -4))
+    bench.dock.paint.brush.setValue(3)
+    bench.viewer.reset_view()
+    outline = outline_at(bench, *center(3, 4))
+    scene = bench.mouse.canvas.view.scene
+    for line in bench.dock.overlay._visuals[:2]:
+        assert line.visible
+        drawn = [scene.transform.map([*corner, 0, 1])[:2] for corner in line.pos]
+        expected = [(bench.mouse.at(*c).x(), bench.mouse.at(*c).y()) for c in outline]
+        assert np.allclose(drawn[:4], expected, atol=0.51)
+
+
+def test_grid_lines_show_on_request_and_follow_a_new_grid(bench):
+    overlay = bench.dock.overlay
+    bench.dock.paint._buttons["grid"].click()
+    lines = overlay._visuals[2]
+    assert lines.visible
+    assert len(lines.pos) == 2 * (6 + 9)
+    bench.session.regrid(32)
+    assert bench.session.flush()
+    QTest.qWait(100)
+    assert len(overlay._visuals[2].pos) == 2 * (3 + 4)
+    bench.dock.paint._buttons["grid"].click()
+    assert not overlay._visuals[2].visible

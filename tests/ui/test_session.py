@@ -350,3 +350,15 @@ def test_a_failed_change_of_all_images_gives_the_brush_back(session, two_images,
     assert session.block == 16
     assert session.labels_layer().editable
     assert str(session.labels_layer().mode) == "paint"
+
+
+def test_an_unknown_unit_does_not_keep_an_image_from_opening(session, tmp_path):
+    path = tmp_path / "u.tif"
+    pixels = np.zeros((40, 40), np.uint8)
+    tifffile.imwrite(
+        path, pixels, imagej=True, resolution=(2.0, 2.0), metadata={"unit": "furlongs?"}
+    )
+    session.create_project(tmp_path / "u.blockseg", [path], make_classes(["x"]))
+    assert session.flush()
+    assert session.image_id == "u"
+    assert np.allclose(session.image_layer().scale, 0.5)
