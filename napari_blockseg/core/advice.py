@@ -33,7 +33,8 @@ _MIN_GROUPS = 30
 class EstimatedCeiling:
     """What a block size would describe, estimated from block labels; NaN where unknown.
 
-    ``owned_blocks`` is how many blocks each class would be the majority of.
+    ``owned_blocks`` is how many blocks each class would be the majority of if the planes were
+    painted completely.
     """
 
     block: int
@@ -93,6 +94,8 @@ def estimate_ceilings(labels: Iterable[BlockLabels], n_classes: int) -> list[Est
     if double[1] < _MIN_GROUPS:
         return []
     owned = sum((plane.counts(n_classes)[1:] for plane in planes), np.zeros(n_classes))
+    # What the classes would own with everything painted: half-painted images need no finer grid.
+    owned *= sum(plane.values.size for plane in planes) / sum(plane.n_labelled for plane in planes)
     return [
         _estimate(block, factor, double[0], quadruple[0], owned)
         for factor in _LOSS_FACTORS

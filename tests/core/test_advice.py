@@ -80,6 +80,17 @@ def test_too_little_paint_gives_no_estimate_and_says_so() -> None:
     assert "Not enough paint" in advice.reason
 
 
+def test_half_painted_images_need_no_finer_grid() -> None:
+    labels = BlockLabels.from_mask(blobs(24, size=256), 8, 2)
+    values = labels.values.copy()
+    values[16:] = 0  # too few of the painted blocks to own 50 at 16 pixels
+    whole, half = (
+        recommend(estimate_ceilings([painted], 2), NAMES[:2])
+        for painted in (labels, labels.with_values(values))
+    )
+    assert half.recommended_block == whole.recommended_block == 16
+
+
 def test_smoother_labels_get_coarser_blocks() -> None:
     found = [
         recommend(table_of(blobs(sigma), 2).rows(), NAMES[:2]).recommended_block
