@@ -113,3 +113,11 @@ def test_other_errors_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(main_module, "app", fail)
     with pytest.raises(ZeroDivisionError):
         main_module.main()
+
+
+def test_compute_threads_sleep_while_they_wait_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("KMP_BLOCKTIME", "200")
+    main_module.share_the_machine()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["KMP_BLOCKTIME"] == "200"
