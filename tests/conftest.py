@@ -7,10 +7,23 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # napari (through qtpy) and pytest-qt each choose a binding by themselves, and not the same one.
 os.environ.setdefault("QT_API", "pyqt6" if find_spec("PyQt6") else "pyside6")
 os.environ.setdefault("PYTEST_QT_API", os.environ["QT_API"])
+
+# The order of sums depends on the number of threads; several test processes share few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Examples that depend on the machine's load would fail where nothing is wrong.
+settings.register_profile(
+    "shared",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("shared")
 
 GUI_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
 
