@@ -94,7 +94,6 @@ def test_paint_watch_train_preview(bench, qtbot):
     assert set(np.unique(layer.data)) == {1, 2}
     assert (layer.data == truth).mean() > 0.9
     assert bench.viewer.layers.selection.active is bench.session.labels_layer()
-    assert "torch" not in sys.modules, "the GUI process must never hold torch"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
