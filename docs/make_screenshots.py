@@ -1,9 +1,9 @@
 """Make the pictures in docs/images: the dock on a bundled sample, and each panel.
 
-    python docs/make_screenshots.py [--train]
+    python docs/make_screenshots.py [--train MINUTES]
 
 Needs a display (``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do). With ``--train`` a network
-is trained for two minutes first, so that Train and Predict show a result.
+is trained first, so that Train and Predict show a result; without a GPU give it ten minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PANELS = ("Paint", "Spectrum", "Train", "Predict")
 def main() -> None:
     """Open the sample, take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", action="store_true", help="train before Train and Predict")
+    parser.add_argument("--train", type=float, default=0, metavar="MINUTES", help="train first")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as data:
@@ -30,7 +30,7 @@ def main() -> None:
         take_pictures(chosen.theme, chosen.train)
 
 
-def take_pictures(theme: str, train: bool) -> None:
+def take_pictures(theme: str, minutes: float) -> None:
     """Save dock.png and one picture a panel."""
     import napari
 
@@ -48,8 +48,8 @@ def take_pictures(theme: str, train: bool) -> None:
     viewer.reset_view()
     rest_brush_on_image(viewer, dock)
     viewer.screenshot(str(IMAGES / "dock.png"), canvas_only=False, flash=False)
-    if train:
-        train_and_preview(dock)
+    if minutes:
+        train_and_preview(dock, minutes)
         viewer.screenshot(str(IMAGES / "prediction.png"), canvas_only=False, flash=False)
     for name in PANELS:
         grab_panel(dock, name)
@@ -65,7 +65,7 @@ def rest_brush_on_image(viewer, dock) -> None:
     wait(0.3)
 
 
-def train_and_preview(dock, minutes: float = 3.0) -> None:
+def train_and_preview(dock, minutes: float) -> None:
     """Train for some minutes and show the prediction of the whole image, without the blocks."""
     settings = dock.train.value()
     config = settings.train.model_copy(update={"minutes": minutes, "steps": None})
