@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
@@ -15,25 +11,6 @@ from napari_blockseg.files.project import Project
 from napari_blockseg.ui.new_project import ASK_ABOVE_BYTES
 from napari_blockseg.ui.overlay import footprint_corners, grid_segments
 from napari_blockseg.ui.panels.paint import PaintSettings
-
-WITHOUT_TORCH = """
-import sys
-import napari, numpy as np
-from conftest import Mouse
-from napari_blockseg.ui.dock import BlockSegDock
-viewer = napari.Viewer()
-dock = BlockSegDock(viewer)
-viewer.window.add_dock_widget(dock)
-layer = viewer.add_image(np.zeros((64, 64), np.uint8))
-dock.session.start_on_layer(layer)
-assert dock.session.flush()
-Mouse(viewer, layer).drag((8, 8), (8, 50))
-dock.session.show_prediction(dock.session.image_id, np.ones((64, 64), np.uint8))
-assert dock.session.flush() and dock.session.labels().n_labelled
-found = sorted(m for m in sys.modules if m.split(".")[0] in ("torch", "torchvision", "timm"))
-viewer.close()
-sys.exit(f"imported: {found[:5]}" if found else 0)
-"""
 
 
 def test_panels_stand_in_the_order_of_the_work(dock):
@@ -52,16 +29,6 @@ def test_a_section_folds_by_mouse_and_key(dock):
     QTest.keyClick(section._header, Qt.Key.Key_Space)
     assert not section.expanded
     assert not dock.train.isVisibleTo(dock)
-
-
-@pytest.mark.gui
-def test_the_gui_process_holds_no_torch(tmp_path):
-    folder = str(__file__).rpartition("/")[0]
-    code = f"import sys; sys.path.insert(0, {folder!r})\n{WITHOUT_TORCH}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_start_page_offers_the_images_of_the_viewer(dock, viewer):
