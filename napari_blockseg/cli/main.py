@@ -28,9 +28,9 @@ register(app)
 def share_the_machine() -> None:
     """Let compute threads sleep while they wait for one another, unless the user says otherwise.
 
-    Must come before torch is loaded. By default they spin: as soon as another program wants a core,
-    each of the thousands of waits in a training step lasts until that program's turn is over. On two
-    cores with some load a step took 17 s; with threads that sleep it took 1.2 s.
+    Must come before torch is loaded. By default they spin: as soon as another program wants a
+    core, each of the thousands of waits in a training step lasts until that program's turn is
+    over. On two cores with some load a step took 17 s; with threads that sleep it took 1.2 s.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
