@@ -93,7 +93,7 @@ def estimate_ceilings(labels: Iterable[BlockLabels], n_classes: int) -> list[Est
     double, quadruple = (_between(planes, n_classes, factor) for factor in (2, 4))
     if double[1] < _MIN_GROUPS:
         return []
-    owned = sum((plane.counts(n_classes)[1:] for plane in planes), np.zeros(n_classes))
+    owned = np.sum([p.counts(n_classes)[1:] for p in planes], axis=0, dtype=np.float64)
     # What the classes would own with everything painted: half-painted images need no finer grid.
     owned *= sum(plane.values.size for plane in planes) / sum(plane.n_labelled for plane in planes)
     return [
