@@ -118,7 +118,7 @@ class TrainConfig(_Config):
         "cross-entropy of every pixel of a labelled block.",
     )
     class_balance: float = Field(
-        default=0.5,
+        default=1.0,
         ge=0,
         le=1,
         title="Class balance",
