@@ -93,9 +93,9 @@ def estimate_ceilings(labels: Iterable[BlockLabels], n_classes: int) -> list[Est
     double, quadruple = (_between(planes, n_classes, factor) for factor in (2, 4))
     if double[1] < _MIN_GROUPS:
         return []
-    owned = np.sum([p.counts(n_classes)[1:] for p in planes], axis=0, dtype=np.float64)
+    owned = np.stack([p.counts(n_classes)[1:] for p in planes]).sum(axis=0, dtype=np.float64)
     # What the classes would own with everything painted: half-painted images need no finer grid.
-    owned *= sum(plane.values.size for plane in planes) / sum(plane.n_labelled for plane in planes)
+    owned = owned * (sum(p.values.size for p in planes) / sum(p.n_labelled for p in planes))
     return [
         _estimate(block, factor, double[0], quadruple[0], owned)
         for factor in _LOSS_FACTORS
