@@ -158,14 +158,20 @@ def recommend(ceilings: Sequence[Ceiling | EstimatedCeiling], names: Sequence[st
     -------
     Advice
         With None and the reason when nothing fits.
+
+    Notes
+    -----
+    Classes that own too few blocks drop out of the mean and are named. Of the classes that the
+    finest grid resolves, at most a quarter (of three: one) may be lost so.
     """
     rows = sorted(ceilings, key=lambda row: row.block)
     if not rows:
         return Advice(None, "Not enough paint yet: label a few patches of touching blocks.")
+    there = rows[0].owned_blocks >= MIN_OWNED_BLOCKS
     for row in reversed(rows):
         resolvable = row.owned_blocks >= MIN_OWNED_BLOCKS
         known = resolvable & ~np.isnan(row.iou)
-        if not known.any():
+        if not known.any() or int((there & ~resolvable).sum()) > _may_be_lost(int(there.sum())):
             continue
         score = float(row.iou[known].mean())
         if score >= MIN_CEILING:
@@ -182,6 +188,11 @@ def recommend(ceilings: Sequence[Ceiling | EstimatedCeiling], names: Sequence[st
         f"Even blocks of {finest.block} pixels are too coarse: they describe the classes with a "
         f"mean IoU below {MIN_CEILING:g}. Paint finer blocks, or pixels (block size 1).",
     )
+
+
+def _may_be_lost(n_classes: int) -> int:
+    # Without this a grid would look better with every class that it loses.
+    return max(n_classes // 4, 1 if n_classes >= 3 else 0)
 
 
 def _advice(

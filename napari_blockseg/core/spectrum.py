@@ -139,10 +139,10 @@ def label_spectrum(
     Notes
     -----
     Where every cell is labelled, this is the power of the one-hot maps. With holes, the power of
-    ``B * W`` would mostly show where someone painted. So the autocorrelation is estimated lag by
-    lag from pairs of labelled cells, ``A(lag) = corr(B W)(lag) / corr(W)(lag)``, and its Fourier
-    transform is the spectrum (the Blackman-Tukey way). Lags with too few pairs are taken as
-    uncorrelated. The error is half the difference between two halves of the paint.
+    ``B * W`` would mostly show where someone painted. So the autocovariance is estimated lag by
+    lag from pairs of labelled cells, ``A(lag) = corr((B - mean) W)(lag) / corr(W)(lag)``, and its
+    Fourier transform is the spectrum (the Blackman-Tukey way). Lags with too few pairs are taken
+    as uncorrelated. The error is half the difference between two halves of the paint.
     """
     cutoffs = default_cutoffs(block) if cutoffs is None else np.asarray(cutoffs, float)
     values = np.asarray(values)
@@ -167,25 +167,26 @@ def _band_and_total(
     labelled = (values > 0).astype(np.float64)
     shape = (values.shape[0], values.shape[1])
     maps = one_hot(values, n_classes)
-    power = np.abs(fft.rfft2(maps)) ** 2
-    if not labelled.all():
-        power = _power_from_pairs(power, labelled, shape)
+    if labelled.all():
+        power = np.abs(fft.rfft2(maps)) ** 2
+    else:
+        power = _power_from_pairs(maps, labelled, shape)
     everything = np.append(cutoffs, 1.0)
     below = energy_below(power, shape, everything)
     return below[:, :-1], below[:, -1]
 
 
-def _power_from_pairs(
-    power: FloatArray, labelled: FloatArray, shape: tuple[int, int]
-) -> FloatArray:
-    pairs = np.round(fft.irfft2(np.abs(fft.rfft2(labelled)) ** 2, s=shape))
-    together = fft.irfft2(power, s=shape)
+def _power_from_pairs(maps: FloatArray, labelled: FloatArray, shape: tuple[int, int]) -> FloatArray:
     n_labelled = labelled.sum()
-    share = together[:, 0, 0] / n_labelled
+    share = maps.sum(axis=(1, 2), keepdims=True) / n_labelled
+    # Without its mean the map is small where nothing is known: what the holes leak is small too.
+    power = np.abs(fft.rfft2((maps - share) * labelled)) ** 2
+    together = fft.irfft2(power, s=shape)
+    pairs = np.round(fft.irfft2(np.abs(fft.rfft2(labelled)) ** 2, s=shape))
     # With random holes every lag has about n * coverage pairs; far fewer means a lag that the
     # strokes hardly span, where the quotient is noise.
     known = pairs >= max(1.0, _MIN_PAIRS * n_labelled * labelled.mean())
-    auto = np.where(known, together / np.maximum(pairs, 1.0), share[:, None, None] ** 2)
+    auto = np.where(known, together / np.maximum(pairs, 1.0), 0.0)
     return fft.rfft2(auto).real * labelled.size
 
 

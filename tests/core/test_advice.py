@@ -110,6 +110,20 @@ def test_thin_classes_are_named_with_the_block_that_resolves_them() -> None:
     assert "dots" in advice.reason
 
 
+def test_a_grid_is_not_better_for_losing_classes() -> None:
+    # Squares of 8 pixels of four classes, 60 of each, on a large background.
+    mask = np.ones((1024, 1024), int)
+    corners = np.random.default_rng(0).permutation(64 * 64)[:240]
+    for i, corner in enumerate(corners):
+        row, col = divmod(int(corner) * 16 + 4, 1024)
+        row = row * 16 + 4
+        mask[row : row + 8, col : col + 8] = 2 + i % 4
+    advice = recommend(table_of(mask, 5).rows(), ("ground", "a", "b", "c", "d"))
+    # Blocks of 16 and more see the ground alone, and describe that perfectly.
+    assert advice.recommended_block is not None
+    assert advice.recommended_block <= 8
+
+
 def test_noise_has_no_block() -> None:
     mask = np.random.default_rng(0).integers(1, 4, (256, 256))
     advice = recommend(table_of(mask).rows(), NAMES)
