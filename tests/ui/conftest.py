@@ -11,6 +11,18 @@ from qtpy.QtTest import QTest
 ROWS, COLS, BLOCK = 100, 150, 16
 
 
+@pytest.fixture
+def qtbot(qtbot):
+    """Wait longer than pytest-qt does: a busy machine is no failure, a wait ends when it may."""
+    wait_until = qtbot.waitUntil
+
+    def patient(condition, *, timeout=60_000):
+        wait_until(condition, timeout=timeout)
+
+    qtbot.waitUntil = patient
+    return qtbot
+
+
 class Mouse:
     """Real mouse and key events on the canvas, at pixels of an image layer."""
 
