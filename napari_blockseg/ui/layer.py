@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -95,6 +95,8 @@ class BlockLabelsLayer(Labels):
         )
         self.brush_size = 1
         self.set_classes(classes)
+        # before napari's own callback: what it paints belongs to the same undo step
+        self.mouse_drag_callbacks.insert(0, _paint_to_the_release)
         for event in TRANSFORM_EVENTS:
             getattr(image.events, event).connect(self.follow_image)
 
@@ -191,6 +193,23 @@ class BlockLabelsLayer(Labels):
         """Do the last undone step again."""
         if self.on_redo is not None:
             self.on_redo()
+
+
+def _paint_to_the_release(layer: BlockLabelsLayer, event: Any) -> Generator[None, None, None]:
+    """Paint the last bit of a stroke, of which the canvas passes over moves that come too fast."""
+    if event.button != 1 or layer.mode not in ("paint", "erase") or event.modifiers:
+        return
+    last = np.asarray(layer.world_to_data(event.position))
+    yield
+    while event.type == "mouse_move":
+        last = np.asarray(layer.world_to_data(event.position))
+        yield
+    end = np.asarray(layer.world_to_data(event.position))
+    steps = int(np.ceil(2 * np.abs(end - last).max())) + 1
+    value = 0 if layer.mode == "erase" else layer.selected_label
+    if steps > 1:
+        for share in np.linspace(0, 1, steps)[1:]:
+            layer.paint(last + share * (end - last), value)
 
 
 def _selects(value: int) -> Callable[[BlockLabelsLayer], None]:
