@@ -34,13 +34,17 @@ def _has_display() -> bool:
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that open windows, and skip them where a window would kill the process."""
+    """Mark the tests that open windows; run them last; skip them where there is no display.
+
+    Last, whatever was asked for first: torch crashes when it is imported after OpenGL was used.
+    """
     no_display = pytest.mark.skip(reason="no display: install xvfb (make system-deps)")
     for item in items:
         if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
         if item.get_closest_marker("gui") and not _has_display():
             item.add_marker(no_display)
+    items.sort(key=lambda item: item.get_closest_marker("gui") is not None)
 
 
 @pytest.fixture(autouse=True)
