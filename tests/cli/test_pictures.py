@@ -75,8 +75,9 @@ def test_spectrum_plot_has_a_curve_of_every_class(tmp_path):
     findings = estimate([BlockLabels.from_mask(mask, 8, 2)], CLASSES, skipped=0)
     found = _pixels(draw_spectrum(findings, tmp_path / "deep" / "s.png"))
     for info in CLASSES:
-        close = np.abs(found - np.array(readable(info.color))).max(axis=2) <= 6
-        assert close.sum() > 400  # the legend alone has 200
+        # a thin line is half background
+        close = np.abs(found - np.array(readable(info.color))).max(axis=2) <= 60
+        assert close.sum() > 600  # the legend alone has 200
 
 
 def test_spectrum_plot_says_when_there_is_too_little_paint(tmp_path):

@@ -126,7 +126,11 @@ def test_predict_writes_masks_like_the_images(trained, data, run, tmp_path, load
     chances = tifffile.imread(out / "probabilities" / "plain.tif")
     assert chances.shape == (3, 128, 160)
     assert np.allclose(chances.sum(0, dtype=np.float32), 1, atol=0.01)
-    assert np.mean(chances.argmax(0) + 1 == plain) > 0.99
+    # After two steps many pixels are undecided: half precision settles those differently.
+    first, second = np.sort(chances.astype(np.float32), axis=0)[:-3:-1]
+    decided = first - second > 5e-4  # one step of half precision at 1/3 is 2.4e-4
+    assert decided.mean() > 0.2
+    assert np.array_equal(chances.argmax(0)[decided] + 1, plain[decided])
     names = [row["name"] for row in json.loads((out / "classes.json").read_text())["classes"]]
     assert names == ["field", "wood", "water"]
 
