@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +17,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_blockseg.core.errors import ProjectError, ProjectLockedError
+
+if sys.platform != "win32":
+    import fcntl
 
 # Start times come from clock ticks and a boot time that is itself adjusted now and then.
 _SAME_START_SECONDS = 2.0
@@ -169,18 +175,37 @@ class ProjectLock:
             return None
 
     def _remove_stale(self, stale: LockHolder | None) -> None:
-        # Renamed first: of two processes that both find a stale lock, one gets it, and sees
-        # whether it caught the stale one or the new lock of the other.
-        aside = self.path.with_name(f".lock.{uuid.uuid4().hex}.stale")
-        try:
-            self.path.replace(aside)
-        except FileNotFoundError:
-            return
-        caught = ProjectLock.__new__(ProjectLock)
-        caught.path = aside
-        if caught._read() != stale and not self.path.exists():
-            aside.replace(self.path)
-        aside.unlink(missing_ok=True)
+        with _one_at_a_time(self.path.parent):
+            if self._read() != stale:
+                return  # someone was faster, and what is there now is theirs
+            # Renamed first: without the guard, whoever caught another one's new lock sees it.
+            aside = self.path.with_name(f".lock.{uuid.uuid4().hex}.stale")
+            try:
+                self.path.replace(aside)
+            except FileNotFoundError:
+                return
+            caught = ProjectLock.__new__(ProjectLock)
+            caught.path = aside
+            if caught._read() != stale and not self.path.exists():
+                aside.replace(self.path)
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    # Between finding a stale lock and removing it, another process of this host may have done both
+    # and taken the project. Where a folder cannot be locked (Windows, some network disks) the
+    # check before every write remains: only one of them holds lock.json.
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(path: Path, holder: LockHolder) -> ProjectLockedError:

@@ -90,7 +90,18 @@ def test_reading_only_may_not_write(tmp_path):
         ProjectLock(tmp_path).check()
 
 
-def test_one_of_many_wins(tmp_path):
+@pytest.fixture
+def eager_threads():
+    """Let threads take turns so often that a race is met, not once in a blue moon."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+@pytest.mark.parametrize("_again", range(10))
+def test_one_of_many_wins(tmp_path, eager_threads, _again):
     write_holder(tmp_path, pid=dead_pid())
     won, start = [], threading.Barrier(8)
 
