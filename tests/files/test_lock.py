@@ -42,12 +42,16 @@ def test_it_says_who_holds_it(tmp_path):
 
 def test_a_dead_process_is_replaced(tmp_path):
     write_holder(tmp_path, pid=dead_pid())
-    ProjectLock(tmp_path).acquire()
+    lock = ProjectLock(tmp_path)
+    lock.acquire()
+    lock.check()  # what the file says now is ours
 
 
 def test_a_reused_pid_is_not_taken_for_the_holder(tmp_path):
     write_holder(tmp_path, started=1.0)
-    ProjectLock(tmp_path).acquire()
+    lock = ProjectLock(tmp_path)
+    lock.acquire()
+    lock.check()  # what the file says now is ours
 
 
 def test_another_host_is_asked_about(tmp_path):
