@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from napari_blockseg.core.advice.estimate import EstimatedCeiling
 from napari_blockseg.core.ceilings import Ceiling
 
