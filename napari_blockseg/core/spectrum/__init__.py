@@ -2,26 +2,42 @@
 
 from napari_blockseg.core.spectrum.bands import (
     band_limit,
+    both_sides,
     default_cutoffs,
     energy_below,
     one_hot,
     square_frequency,
+    sum_below,
 )
 from napari_blockseg.core.spectrum.labels import (
     MIN_BLOCKS,
     MIN_COVERAGE,
     LabelSpectrum,
+    combine,
     label_spectrum,
+)
+from napari_blockseg.core.spectrum.live import LiveSpectrum
+from napari_blockseg.core.spectrum.loss import (
+    LossSpectrum,
+    LossSpectrumSum,
+    cross_entropy_by_frequency,
+    gradient_by_frequency,
+    truncated_cross_entropy,
 )
 
 __all__ = [
     "MIN_BLOCKS",
     "MIN_COVERAGE",
     "LabelSpectrum",
+    "LiveSpectrum",
     "band_limit",
+    "combine",
     "default_cutoffs",
     "energy_below",
+    "gradient_by_frequency",
     "label_spectrum",
     "one_hot",
     "square_frequency",
+    "sum_below",
+    "truncated_cross_entropy",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
 
+from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.spectrum.bands import (
     FloatArray,
     IntArray,
@@ -38,6 +40,16 @@ class LabelSpectrum:
         Share of blocks that are labelled.
     enough : bool
         Whether there is enough paint to say anything.
+    band : (K, n) float array
+        Energy below each cutoff, of the labelled cells, in pixels: shares of planes can be summed.
+    total : (K,) float array
+        Energy of each class in all frequencies but the mean, in the same unit.
+    cells : int
+        How many cells are labelled.
+    generation : int
+        Rises with every change of a :class:`LiveSpectrum`; 0 otherwise.
+    settled : bool
+        Whether everything, the error too, belongs to the present labels.
     """
 
     cutoffs: FloatArray
@@ -46,6 +58,11 @@ class LabelSpectrum:
     error: FloatArray
     coverage: float
     enough: bool
+    band: FloatArray
+    total: FloatArray
+    cells: int = 0
+    generation: int = 0
+    settled: bool = True
 
 
 def label_spectrum(
@@ -79,14 +96,74 @@ def label_spectrum(
     coverage = n_labelled / labelled.size
     if n_labelled == 0:
         nothing = np.full((n_classes, len(cutoffs)), np.nan)
-        return LabelSpectrum(cutoffs, nothing, nothing[0], nothing, 0.0, False)
+        return LabelSpectrum(
+            cutoffs,
+            nothing,
+            nothing[0],
+            nothing,
+            0.0,
+            False,
+            np.zeros_like(nothing),
+            np.zeros(n_classes),
+        )
     band, total = _band_and_total(values, n_classes, cutoffs * block)
     energy, mean = _shares(band, total)
     error = np.zeros_like(energy)
     if n_labelled < labelled.size:
         error = _half_difference(values, n_classes, cutoffs * block)
     enough = coverage >= MIN_COVERAGE and n_labelled >= min(MIN_BLOCKS, labelled.size)
-    return LabelSpectrum(cutoffs, energy, mean, error, coverage, enough)
+    # From the power of the whole grid to the energy of the pixels that are labelled.
+    scale = block**2 * n_labelled / labelled.size**2
+    return LabelSpectrum(
+        cutoffs,
+        energy,
+        mean,
+        error,
+        coverage,
+        enough,
+        band * scale,
+        total * scale,
+        n_labelled,
+    )
+
+
+def combine(spectra: Sequence[LabelSpectrum]) -> LabelSpectrum:
+    """Return the spectrum of several planes or images together: energies summed, then divided.
+
+    Parameters
+    ----------
+    spectra : sequence of LabelSpectrum
+        With the same cutoffs and classes; planes without paint count for coverage only.
+
+    Raises
+    ------
+    LabelError
+        If there is none, or cutoffs or classes differ.
+    """
+    if not spectra:
+        raise LabelError("Got no spectrum to combine; give those of at least one plane.")
+    first = spectra[0]
+    for other in spectra:
+        same = other.band.shape == first.band.shape and np.allclose(other.cutoffs, first.cutoffs)
+        if not same:
+            raise LabelError(
+                "Got spectra with different cutoffs or numbers of classes; measure all planes "
+                "with the same ones to combine them."
+            )
+    band = np.sum([one.band for one in spectra], axis=0)
+    total = np.sum([one.total for one in spectra], axis=0)
+    # Planes err independently: variances of the energies add.
+    errors = [np.nan_to_num(one.error) * one.total[:, None] for one in spectra]
+    spread = np.sqrt(np.sum(np.square(errors), axis=0))
+    error = np.divide(
+        spread, total[:, None], out=np.full_like(band, np.nan), where=total[:, None] > 0
+    )
+    energy, mean = _shares(band, total)
+    cells = sum(one.cells for one in spectra)
+    whole = sum(one.cells / one.coverage if one.coverage > 0 else 0.0 for one in spectra)
+    coverage = cells / whole if whole else 0.0
+    enough = coverage >= MIN_COVERAGE and cells >= MIN_BLOCKS
+    return LabelSpectrum(first.cutoffs, energy, mean, error, coverage, enough, band, total, cells)
 
 
 def _band_and_total(
