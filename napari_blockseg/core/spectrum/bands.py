@@ -58,8 +58,62 @@ def default_cutoffs(block: int = 1, n: int = 32) -> FloatArray:
     return np.geomspace(0.5 / block / 64, 0.5 / block, n)
 
 
-def energy_below(power: FloatArray, shape: tuple[int, int], cutoffs: FloatArray) -> FloatArray:
-    """Sum the power of an rfft2 below each cutoff, without DC.
+def both_sides(cols: int) -> FloatArray:
+    """Return how many bins of a full fft2 each column of an rfft2 stands for, (cols // 2 + 1,).
+
+    Parameters
+    ----------
+    cols : int
+        Of the maps. A bin and its conjugate at the negative frequency share one column, except
+        in the first column and, when `cols` is even, the last.
+    """
+    counts = np.full(cols // 2 + 1, 2.0)
+    counts[0] = 1.0
+    if cols % 2 == 0:
+        counts[-1] = 1.0
+    return counts
+
+
+def sum_below(terms: FloatArray, shape: tuple[int, int], cutoffs: FloatArray) -> FloatArray:
+    """Sum real terms of a two-sided spectrum below each cutoff, DC included.
+
+    Parameters
+    ----------
+    terms : (..., rows, cols // 2 + 1) float array
+        A real number a bin of an rfft2, the same at a frequency and at its negative.
+    shape : (rows, cols)
+        Of the maps.
+    cutoffs : (n,) float array
+        Rising, cycles per cell.
+
+    Returns
+    -------
+    (..., n) float64 array
+        Over the full (two-sided) spectrum.
+    """
+    place = _first_cutoff(shape, cutoffs)
+    sides = both_sides(shape[1])
+    below = np.zeros((*terms.shape[:-2], len(cutoffs)))
+    for index in np.ndindex(terms.shape[:-2]):
+        # Sums in float64, whatever the terms are.
+        sums = np.bincount(place, (terms[index] * sides).ravel(), minlength=len(cutoffs) + 1)
+        below[index] = np.cumsum(sums)[: len(cutoffs)]
+    return below
+
+
+def _first_cutoff(shape: tuple[int, int], cutoffs: FloatArray) -> IntArray:
+    # The first cutoff that includes a bin; bins beyond the last one land in an extra place. The
+    # place of the larger frequency is the larger place: no need to search once a bin.
+    edges = np.asarray(cutoffs, float) + _EDGE
+    rows = np.searchsorted(edges, np.abs(fft.fftfreq(shape[0])), side="left")
+    cols = np.searchsorted(edges, fft.rfftfreq(shape[1]), side="left")
+    return np.maximum(rows[:, None], cols[None, :]).ravel()
+
+
+def energy_below(
+    power: FloatArray, shape: tuple[int, int], cutoffs: FloatArray, dc: bool = False
+) -> FloatArray:
+    """Sum the power of an rfft2 below each cutoff.
 
     Parameters
     ----------
@@ -69,20 +123,22 @@ def energy_below(power: FloatArray, shape: tuple[int, int], cutoffs: FloatArray)
         Of the maps.
     cutoffs : (n,) float array
         Rising, cycles per cell.
+    dc : bool
+        Whether the bin of the mean counts. As a share of the energy it mostly says how common a
+        class is, so it is left out by default.
 
     Returns
     -------
     (K, n) float array
         Over the full (two-sided) spectrum.
+
+    Notes
+    -----
+    By Parseval, the sum over all bins is ``rows * cols * sum(map**2)``, or without the mean
+    ``rows * cols * sum((map - mean)**2)``.
     """
-    twice = np.full(shape[1] // 2 + 1, 2.0)
-    twice[0] = 1.0
-    if shape[1] % 2 == 0:
-        twice[-1] = 1.0
-    frequency = square_frequency(shape)
-    # The first cutoff that includes a bin; bins beyond the last one land in an extra place.
-    place = np.searchsorted(cutoffs + _EDGE, frequency.ravel(), side="left")
-    weights = (power * twice).reshape(len(power), -1)
-    weights[:, 0] = 0.0
-    sums = [np.bincount(place, row, minlength=len(cutoffs) + 1) for row in weights]
-    return np.cumsum(np.stack(sums).astype(np.float64), axis=1)[:, : len(cutoffs)]
+    if not dc:
+        # Not subtracted from the sum: the mean's bin can be far larger than all the rest.
+        power = power.copy()
+        power[..., 0, 0] = 0.0
+    return sum_below(power, shape, cutoffs)
