@@ -81,6 +81,9 @@ def train(
     validate_every: Annotated[
         int | None, config_option(TrainConfig, "validate_every", advanced=True)
     ] = None,
+    keep_checkpoints: Annotated[
+        bool | None, config_option(TrainConfig, "keep_checkpoints", advanced=True)
+    ] = None,
 ) -> None:
     """Train a network on a project's block labels."""
     network_config = config_from_options(
@@ -110,6 +113,7 @@ def train(
         orientation=orientation,
         validation=validation,
         validate_every=validate_every,
+        keep_checkpoints=keep_checkpoints,
     )
     from napari_blockseg.cli.loading import ProjectImages
     from napari_blockseg.files.project import Project

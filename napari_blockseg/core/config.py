@@ -142,6 +142,12 @@ class TrainConfig(_Config):
     checkpoint_seconds: float = Field(
         default=60.0, ge=1, title="Checkpoint every", description="Seconds between saves."
     )
+    keep_checkpoints: bool = Field(
+        default=True,
+        title="Keep for analysis",
+        description="Keep the network as it was at the start and after a tenth of the run, so that "
+        "an analysis can show what training did.",
+    )
 
     @field_validator("scale")
     @classmethod

@@ -36,6 +36,7 @@ from napari_blockseg.learn.devices import (
     mixed_precision,
     pick_device,
 )
+from napari_blockseg.learn.kept import CheckpointKeeper
 from napari_blockseg.learn.losses import batch_loss, class_weights
 from napari_blockseg.learn.metrics_log import MetricsLog
 from napari_blockseg.learn.optim import (
@@ -179,6 +180,7 @@ class Training:
         self._last_validation: Validation | None = None
         self._bad_steps = 0
         self._log = MetricsLog(self._out, self._state.step)
+        self._keeper = CheckpointKeeper(self._out, config.keep_checkpoints, fresh=state is None)
 
     def live_model(self) -> Model:
         """Return the model as it is now; it changes with the next step."""
@@ -202,6 +204,7 @@ class Training:
 
     def _reports(self) -> Iterator[Report]:
         state, stopped = self._state, False
+        self._keeper.before_training(self._mean.network)
         yield self._train_started()
         last_save = time.perf_counter()
         mark = self._next_mark()
@@ -212,7 +215,9 @@ class Training:
             if not self._data.sampler.counts.sum():
                 stopped = True
                 break
+            before = self._progress()
             report = self._step()
+            self._keeper.after_step(before, self._progress(), state.step, self._mean.network)
             yield from self._take_notices()
             if report is not None:
                 yield report

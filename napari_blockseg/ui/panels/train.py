@@ -49,6 +49,7 @@ _TRAIN_MORE = (
     "validation",
     "validate_every",
     "checkpoint_seconds",
+    "keep_checkpoints",
     "seed",
 )
 _ENCODERS = [
