@@ -114,15 +114,24 @@ class CropSampler:
     def _draw_cell(self) -> tuple[int, int, int]:
         rng, table = self._rng, self._table
         if rng.random() < self._config.class_balance:
-            wanted = int(rng.choice(np.flatnonzero(table.sum(0))))
+            wanted = self._draw_from(table.any(0))
             per_image = table[:, wanted]
         else:
             wanted, per_image = -1, table.sum(1)
-        index = int(rng.choice(len(per_image), p=per_image / per_image.sum()))
+        index = self._draw_from(per_image)
         cells = self._cells[index]
-        places = np.flatnonzero(cells == wanted if wanted >= 0 else cells >= 0)
-        row, col = divmod(int(rng.choice(places)), cells.shape[1])
-        return index, row, col
+        fits = cells == wanted if wanted >= 0 else cells >= 0
+        row = self._draw_from(fits.sum(1))
+        return index, row, self._draw_from(fits[row])
+
+    def _draw_from(self, weights: NDArray[np.generic]) -> int:
+        """Return an index in proportion to its weight, from one uniform number.
+
+        So the same generator draws nearly the same crops from finer, coarser or other labels of
+        the same images: runs that are compared differ in their labels, not in their luck.
+        """
+        reached = np.cumsum(weights)
+        return int(np.searchsorted(reached, self._rng.random() * reached[-1], side="right"))
 
     def _draw_ratio(self) -> float:
         if not self._config.augment:
@@ -172,10 +181,10 @@ class CropSampler:
 
     def _place(self, at: int, length: int, total: int) -> int:
         """Return where a crop of `length` starts so that it holds `at`; inside if it fits."""
+        share = self._rng.random()
         if length >= total:
-            return int(self._rng.integers(total - length, 1))
-        start = int(self._rng.integers(at - length + 1, at + 1))
-        return min(max(start, 0), total - length)
+            return -int(share * (length - total + 1))
+        return min(max(at - int(share * length), 0), total - length)
 
     def _valid(
         self, index: int, top: int, left: int, shape: tuple[int, ...], side: int

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.config import TrainConfig
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.learn.data import TrainingImage, WorkingGrid, WorkingImages
+from napari_blockseg.learn.dataset import Dataset
 from napari_blockseg.learn.losses import crop_losses
 from napari_blockseg.learn.sampling import CropSampler
 
@@ -131,3 +133,21 @@ def test_augmentation_changes_scale_orientation_and_intensity():
     brightest = {round(float(image.max()), 3) for batch in batches for image in batch.images}
     assert len(brightest) > 16
     assert all(float(b.images.min()) >= 0 and float(b.images.max()) <= 1 for b in batches)
+
+
+@pytest.mark.parametrize("block", [1, 4, 16])
+def test_other_labels_of_the_same_images_draw_nearly_the_same_crops(block: int) -> None:
+    # Compared runs share their luck: the same numbers must lead to the same places.
+    truth = np.repeat(np.repeat(np.arange(1, 5).reshape(2, 2), 64, 0), 64, 1)
+    ramp = np.stack([*np.indices((128, 128)), np.zeros((128, 128))], -1).astype(np.uint8)
+
+    def starts(size: int) -> np.ndarray:
+        labels = BlockLabels.from_mask(truth, size, 4)
+        config = TrainConfig(crop=32, augment=False, validation=False, scale=1.0)
+        images = [TrainingImage("a", ramp, labels)]
+        rng = np.random.default_rng(3)
+        data = Dataset(images, make_classes(["a", "b", "c", "d"]), config, rng, None, print)
+        drawn = data.sampler.draw(64).images
+        return (drawn[:, :2, 0, 0] * 255).numpy()
+
+    assert np.abs(starts(block) - starts(8)).max() <= 16

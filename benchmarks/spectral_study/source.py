@@ -1,0 +1,56 @@
+"""The data sets of the study: images, dense masks, classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from plan import DataSet
+
+from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.files.images import read_image
+from napari_blockseg.files.masks import find_classes_json, match_masks, read_mask
+
+VARIABLE = "BLOCKSEG_DATA"
+
+
+class Source:
+    """One split of a data set, with classes merged as the plan says.
+
+    Parameters
+    ----------
+    data : DataSet
+        Which one.
+    split : str
+        "train", "val" or "test".
+    """
+
+    def __init__(self, data: DataSet, split: str) -> None:
+        root = Path(os.environ[VARIABLE]) / data.name
+        self._images = root / "images" / split
+        self._masks = root / "labels" / split
+        self._table = find_classes_json(self._masks)
+        merged = dict(data.merged)
+        kept = [info for info in self._table.classes if info.name not in merged]
+        self.classes: tuple[ClassInfo, ...] = tuple(
+            info.model_copy(update={"value": value}) for value, info in enumerate(kept, start=1)
+        )
+        value = {info.name: info.value for info in self.classes}
+        self._lookup = np.array(
+            [0, *(value[merged.get(info.name, info.name)] for info in self._table.classes)], np.uint8
+        )
+
+    def masks(self) -> Iterator[tuple[str, Any]]:
+        """Yield (stem, dense mask of 0..K)."""
+        _, paths = match_masks((), self._masks)
+        for path in sorted(paths):
+            yield path.stem, self._lookup[read_mask(path, self._table)]
+
+    def pairs(self) -> Iterator[tuple[str, Any, Any]]:
+        """Yield (stem, pixels (rows, cols, channels), dense mask)."""
+        images = {path.stem: path for path in self._images.iterdir()}
+        for stem, mask in self.masks():
+            yield stem, read_image(images[stem]).pixels, mask

@@ -1,0 +1,104 @@
+"""Train and score one cell."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from plan import DATA, Cell
+from safetensors.torch import save_file
+from source import Source
+
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.metrics import BoundaryF, Confusion
+from napari_blockseg.core.reports import TrainStep
+from napari_blockseg.learn.checkpoint import Model, load_model
+from napari_blockseg.learn.data import TrainingImage
+from napari_blockseg.learn.predict import predict
+from napari_blockseg.learn.train import train
+
+
+def run_cell(cell: Cell, work: Path) -> dict[str, Any]:
+    """Train one cell, keep its model under `work`, and score it on the test images."""
+    data = DATA[cell.data]
+    started = time.monotonic()
+    source = Source(data, "train")
+    images = [
+        TrainingImage(stem, pixels, BlockLabels.from_mask(mask, cell.block, len(source.classes)))
+        for stem, pixels, mask in source.pairs()
+    ]
+    config = TrainConfig(
+        steps=data.steps,
+        seed=cell.seed,
+        crop=data.crop,
+        scale=data.scale,
+        orientation=data.orientation,
+        validation=False,
+        device="cpu",
+        checkpoint_seconds=3600,
+    )
+    network = NetworkConfig(decoder_stride=cell.decoder_stride)
+    folder = work / cell.name / "model"
+    losses = _train(images, source.classes, network, config, folder)
+    trained = time.monotonic() - started
+    return {
+        "cell": cell.to_dict(),
+        "classes": [info.name for info in source.classes],
+        "train": config.model_dump(mode="json"),
+        "network": network.model_dump(mode="json"),
+        "images": len(images),
+        "labelled_blocks": sum(image.labels.n_labelled for image in images),
+        "owned_blocks": [
+            int(n) for n in sum(i.labels.counts(len(source.classes)) for i in images)[1:]
+        ],
+        "loss_first_tenth": sum(losses[: len(losses) // 10]) / (len(losses) // 10),
+        "loss_last_tenth": sum(losses[-(len(losses) // 10) :]) / (len(losses) // 10),
+        "seconds_training": round(trained, 1),
+        "test": score(load_model(folder, "cpu"), Source(data, "test")),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _train(
+    images: list[TrainingImage], classes: Any, network: Any, config: TrainConfig, folder: Path
+) -> list[float]:
+    """Train and keep the weights of the start and of a tenth of the way."""
+    live: list[Model] = []
+    kept = {"start": 0, "early": (config.steps or 0) // 10}
+    losses: list[float] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for report in train(images, classes, network, config, out=folder, on_model=live.append):
+        if isinstance(report, TrainStep) and report.loss is not None:
+            losses.append(report.loss)
+        for moment, step in kept.items():
+            if len(losses) == step and not (folder / f"{moment}.safetensors").exists():
+                weights = {k: v.contiguous() for k, v in live[0].network.state_dict().items()}
+                save_file(weights, folder / f"{moment}.safetensors")
+    (folder / "resume.safetensors").unlink(missing_ok=True)
+    (folder / "kept.json").write_text(json.dumps(kept))
+    return losses
+
+
+def score(model: Model, source: Source) -> dict[str, Any]:
+    """Return the scores of a model on a split, over confusions summed over images."""
+    n_classes = len(source.classes)
+    confusion, boundary = Confusion(n_classes), BoundaryF(n_classes)
+    for _, pixels, mask in source.pairs():
+        steps = predict(model, pixels)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found = stop.value.mask
+                break
+        confusion.add(mask, found)
+        boundary.add(mask, found)
+    return {
+        "miou": confusion.miou(),
+        "iou": [None if x != x else float(x) for x in confusion.iou()],
+        "pixel_accuracy": confusion.pixel_accuracy(),
+        "boundary_f": boundary.mean(),
+    }
