@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from napari_blockseg.core.boundaries import Boundaries
 from napari_blockseg.core.errors import LabelError
 
 IntArray = NDArray[np.integer[Any]]
@@ -107,13 +108,13 @@ class BoundaryF:
         LabelError
             If the shapes differ or a value lies outside 0..K.
         """
-        _check_pair(truth, prediction, self.n_classes)
-        radius = self.tolerance * float(np.hypot(*truth.shape))
-        prediction = np.where(truth > 0, prediction, 0)
-        for value in np.unique(truth[truth > 0]):
-            score = _boundary_score(truth, prediction, int(value), radius)
-            self._sum[value - 1] += score
-            self._images[value - 1] += 1
+        self.count(boundary_scores(truth, [prediction], self.n_classes, self.tolerance)[0])
+
+    def count(self, scores: NDArray[np.float64]) -> None:
+        """Count one image by its scores, (K,), NaN for classes that it does not have."""
+        has = ~np.isnan(scores)
+        self._sum[has] += scores[has]
+        self._images[has] += 1
 
     def scores(self) -> NDArray[np.float64]:
         """Return the score of each class, (K,); NaN for classes that no image had."""
@@ -128,29 +129,59 @@ class BoundaryF:
         return _mean_or_none(self.scores())
 
 
-def boundary(mask: IntArray, value: int) -> NDArray[np.bool_]:
-    """Return the pixels of `value` with a 4-neighbour of another class (0 is no class)."""
-    inside = mask == value
-    other = (mask != value) & (mask > 0)
-    edge: NDArray[np.bool_] = inside & ndimage.binary_dilation(other)
-    return edge
+def boundary_scores(
+    truth: IntArray,
+    predictions: Sequence[IntArray],
+    n_classes: int,
+    tolerance: float = BOUNDARY_TOLERANCE,
+) -> NDArray[np.float64]:
+    """Return the boundary F-score of each class in each of several predictions for one mask.
+
+    Parameters
+    ----------
+    truth, predictions : (rows, cols) int arrays
+        0..K. What is looked up in the truth is shared by all predictions.
+    n_classes : int
+        K.
+    tolerance : float
+        Largest distance of matched boundary pixels, as a share of the image diagonal.
+
+    Returns
+    -------
+    (predictions, K) float array
+        As :class:`BoundaryF` defines it; NaN for classes that the truth does not have.
+
+    Raises
+    ------
+    LabelError
+        If the shapes differ or a value lies outside 0..K.
+    """
+    for prediction in predictions:
+        _check_pair(truth, prediction, n_classes)
+    radius = tolerance * float(np.hypot(*truth.shape))
+    seen = truth > 0
+    true = Boundaries(truth, radius)
+    predicted = [Boundaries(np.where(seen, one, 0), radius) for one in predictions]
+    scores = np.full((len(predictions), n_classes), np.nan)
+    for value in np.unique(truth[seen]).tolist():
+        near = true.near(value)
+        for i, one in enumerate(predicted):
+            scores[i, value - 1] = _boundary_score(true, near, one, value)
+    return scores
 
 
-def _boundary_score(truth: IntArray, prediction: IntArray, value: int, radius: float) -> float:
-    true, predicted = boundary(truth, value), boundary(prediction, value)
-    if not true.any() and not predicted.any():
+def _boundary_score(
+    true: Boundaries, near_true: NDArray[np.bool_], predicted: Boundaries, value: int
+) -> float:
+    true_points, points = true.points(value), predicted.points(value)
+    if not true_points.size and not points.size:
         # No edge to find: right if the class is there at all.
-        return float((prediction == value).any())
-    if not true.any() or not predicted.any():
+        return float(predicted.has(value))
+    if not true_points.size or not points.size:
         return 0.0
-    precision = _share_near(predicted, true, radius)
-    recall = _share_near(true, predicted, radius)
+    precision = float(near_true[points].mean())
+    recall = float(predicted.near(value)[true_points].mean())
     return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
-
-
-def _share_near(points: NDArray[np.bool_], target: NDArray[np.bool_], radius: float) -> float:
-    distance = ndimage.distance_transform_edt(~target)
-    return float(np.mean(distance[points] <= radius))
 
 
 def _mean_or_none(values: NDArray[np.float64]) -> float | None:

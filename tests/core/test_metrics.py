@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_blockseg.core.boundaries import Boundaries
 from napari_blockseg.core.errors import LabelError
-from napari_blockseg.core.metrics import BoundaryF, Confusion, boundary
+from napari_blockseg.core.metrics import BoundaryF, Confusion
 
 
 def test_confusion_by_hand() -> None:
@@ -53,8 +54,10 @@ def test_confusion_is_a_sum_over_images(masks: np.ndarray, split: int) -> None:
 
 def test_boundary_is_one_pixel_on_each_side_and_void_is_no_class() -> None:
     mask = np.array([[1, 1, 2, 2, 0, 1]] * 3)
-    assert np.flatnonzero(boundary(mask, 1)[0]).tolist() == [1]
-    assert np.flatnonzero(boundary(mask, 2)[0]).tolist() == [2]
+    edges = Boundaries(mask, 1.0)
+    assert edges.points(1).tolist() == [1, 7, 13]
+    assert edges.points(2).tolist() == [2, 8, 14]
+    assert edges.points(3).tolist() == []
 
 
 def test_boundary_f_forgives_a_shift_within_tolerance_only() -> None:

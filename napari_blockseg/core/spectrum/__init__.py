@@ -1,10 +1,16 @@
 """Spectra of label maps and of the cross-entropy, in the square band that matches a block grid."""
 
+from napari_blockseg.core.spectrum.band_limited import (
+    LargestClass,
+    band_limited_labels,
+    class_spectra,
+)
 from napari_blockseg.core.spectrum.bands import (
     band_limit,
     both_sides,
     default_cutoffs,
     energy_below,
+    low_pass,
     one_hot,
     square_frequency,
     sum_below,
@@ -29,17 +35,21 @@ __all__ = [
     "MIN_BLOCKS",
     "MIN_COVERAGE",
     "LabelSpectrum",
+    "LargestClass",
     "LiveSpectrum",
     "LossSpectrum",
     "LossSpectrumSum",
     "band_limit",
+    "band_limited_labels",
     "both_sides",
+    "class_spectra",
     "combine",
     "cross_entropy_by_frequency",
     "default_cutoffs",
     "energy_below",
     "gradient_by_frequency",
     "label_spectrum",
+    "low_pass",
     "one_hot",
     "square_frequency",
     "sum_below",

@@ -14,6 +14,7 @@ from scipy import fft
 
 IntArray = NDArray[np.integer[Any]]
 FloatArray = NDArray[np.floating[Any]]
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
 # The inclusive band must hold its own edge in spite of rounding.
 _EDGE = 1e-12
@@ -33,6 +34,31 @@ def square_frequency(shape: tuple[int, int]) -> FloatArray:
     return np.maximum(rows[:, None], cols[None, :])
 
 
+def low_pass(spectrum: ComplexArray, shape: tuple[int, int], cutoff: float) -> FloatArray:
+    """Return the maps of these spectra without everything above a cutoff.
+
+    Parameters
+    ----------
+    spectrum : (..., rows, cols // 2 + 1) complex array
+        rfft2 of real maps; it can serve many cutoffs.
+    shape : (rows, cols)
+        Of the maps.
+    cutoff : float
+        Cycles per cell, 0 to 0.5; the band includes it.
+
+    Returns
+    -------
+    (..., rows, cols) float array
+    """
+    rows = np.abs(fft.fftfreq(shape[0])) <= cutoff + _EDGE
+    cols = int(np.count_nonzero(fft.rfftfreq(shape[1]) <= cutoff + _EDGE))
+    # Columns outside are zero before and after the inverse along the rows: only those inside
+    # need one.
+    inside = np.where(rows[:, None], spectrum[..., :cols], 0)
+    low: FloatArray = fft.irfft(fft.ifft(inside, axis=-2), n=shape[1], axis=-1)
+    return low
+
+
 def band_limit(maps: FloatArray, cutoff: float) -> FloatArray:
     """Remove everything above a cutoff: the ideal low-pass over the last two axes.
 
@@ -47,10 +73,13 @@ def band_limit(maps: FloatArray, cutoff: float) -> FloatArray:
     -------
     float array of the same shape
         With negative lobes at edges (about -0.2 for labels): they belong to it.
+
+    Notes
+    -----
+    The inclusive band ``max(|f_row|, |f_col|) <= 0.5 / b`` holds N / b + 1 frequencies along an
+    axis of N, not N / b: both of the Nyquist pair.
     """
-    shape = (maps.shape[-2], maps.shape[-1])
-    inside = square_frequency(shape) <= cutoff + _EDGE
-    return fft.irfft2(fft.rfft2(maps) * inside, s=shape)
+    return low_pass(fft.rfft2(maps), (maps.shape[-2], maps.shape[-1]), cutoff)
 
 
 def default_cutoffs(block: int = 1, n: int = 32) -> FloatArray:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from napari_blockseg.core.errors import BlockSegError, LabelError
-from napari_blockseg.core.spectrum.bands import FloatArray, IntArray, both_sides, sum_below
-
-ComplexArray = NDArray[np.complexfloating[Any, Any]]
+from napari_blockseg.core.spectrum.bands import (
+    ComplexArray,
+    FloatArray,
+    IntArray,
+    both_sides,
+    sum_below,
+)
 
 
 @dataclass(frozen=True, eq=False)
