@@ -1,9 +1,9 @@
 """Do label spectra and ceilings foretell what networks learn? One JSON a cell, resumable.
 
-    BLOCKSEG_DATA=/path/to/data OMP_NUM_THREADS=2 python benchmarks/spectral_study train --minutes 75
-    BLOCKSEG_DATA=/path/to/data python benchmarks/spectral_study labels
-    BLOCKSEG_DATA=/path/to/data python benchmarks/spectral_study losses
-    BLOCKSEG_DATA=/path/to/data python benchmarks/spectral_study summary
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=2 python benchmarks/spectral_study train --minutes 75
+    BLOCKSEG_DATA=... python benchmarks/spectral_study labels
+    BLOCKSEG_DATA=... python benchmarks/spectral_study losses
+    BLOCKSEG_DATA=... python benchmarks/spectral_study summary
 
 `train` trains the cells that have no result yet, in the order of ``plan.py``, and starts none that
 would not end in time; run it again to go on. `labels` measures spectra and ceilings of the masks,

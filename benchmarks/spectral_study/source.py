@@ -40,7 +40,8 @@ class Source:
         )
         value = {info.name: info.value for info in self.classes}
         self._lookup = np.array(
-            [0, *(value[merged.get(info.name, info.name)] for info in self._table.classes)], np.uint8
+            [0, *(value[merged.get(info.name, info.name)] for info in self._table.classes)],
+            np.uint8,
         )
 
     def masks(self) -> Iterator[tuple[str, Any]]:
