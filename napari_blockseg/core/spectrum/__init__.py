@@ -30,6 +30,12 @@ from napari_blockseg.core.spectrum.loss import (
     gradient_by_frequency,
     truncated_cross_entropy,
 )
+from napari_blockseg.core.spectrum.overlap import OverlapSum, hard_iou, soft_iou
+from napari_blockseg.core.spectrum.radial import (
+    RadialProfile,
+    radial_label_profile,
+    radial_profile,
+)
 
 __all__ = [
     "MIN_BLOCKS",
@@ -39,6 +45,8 @@ __all__ = [
     "LiveSpectrum",
     "LossSpectrum",
     "LossSpectrumSum",
+    "OverlapSum",
+    "RadialProfile",
     "band_limit",
     "band_limited_labels",
     "both_sides",
@@ -48,9 +56,13 @@ __all__ = [
     "default_cutoffs",
     "energy_below",
     "gradient_by_frequency",
+    "hard_iou",
     "label_spectrum",
     "low_pass",
     "one_hot",
+    "radial_label_profile",
+    "radial_profile",
+    "soft_iou",
     "square_frequency",
     "sum_below",
     "truncated_cross_entropy",
