@@ -81,7 +81,14 @@ class TruncationTrial(_Part):
 
 
 class Analysis(_Part):
-    """All that was found about one model."""
+    """All that was found about one model.
+
+    ``images`` were looked at, ``crops`` of them as crops because they are large; ``pixels`` of
+    them are labelled. ``tolerance`` is the stated loss of energy (0..1) behind ``truncatable_to``.
+    ``recommended_stride`` is the coarsest decoder stride at which mIoU falls by at most
+    ``miou_tolerance`` and the cross-entropy rises by at most the share
+    ``cross_entropy_tolerance``. ``notes`` say what was left out, in words.
+    """
 
     format_version: int = 1
     model: str
@@ -101,6 +108,10 @@ class Analysis(_Part):
     trials: tuple[TruncationTrial, ...]
     recommended_stride: int | None
     reason: str
+    crops: int = 0
+    miou_tolerance: float | None = None
+    cross_entropy_tolerance: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def end(self) -> Checkpoint:

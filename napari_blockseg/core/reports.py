@@ -95,8 +95,34 @@ class PredictDone(_Report):
     classes: dict[str, int]
 
 
+class AnalysisProgress(_Report):
+    """Part of an analysis is done; `what` says which: images, or a moment of training."""
+
+    type: Literal["analysis_progress"] = "analysis_progress"
+    done: int
+    total: int
+    what: str
+
+
+class AnalysisDone(_Report):
+    """An analysis is on disk; `path` is relative to the project where there is one."""
+
+    type: Literal["analysis_done"] = "analysis_done"
+    path: str
+    seconds: float
+    recommended_stride: int | None = None
+
+
 Report = Annotated[
-    TrainStarted | TrainStep | Validation | Notice | TrainDone | PredictProgress | PredictDone,
+    TrainStarted
+    | TrainStep
+    | Validation
+    | Notice
+    | TrainDone
+    | PredictProgress
+    | PredictDone
+    | AnalysisProgress
+    | AnalysisDone,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Report)
