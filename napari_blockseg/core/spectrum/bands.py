@@ -77,7 +77,7 @@ def band_limit(maps: FloatArray, cutoff: float) -> FloatArray:
     Notes
     -----
     The inclusive band ``max(|f_row|, |f_col|) <= 0.5 / b`` holds N / b + 1 frequencies along an
-    axis of N, not N / b: both of the Nyquist pair.
+    axis of N, not N / b: both of the Nyquist pair. (An odd number of blocks has no such pair.)
     """
     return low_pass(fft.rfft2(maps), (maps.shape[-2], maps.shape[-1]), cutoff)
 
