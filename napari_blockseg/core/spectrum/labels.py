@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import fft
 
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.spectrum.bands import (
     FloatArray,
     IntArray,
     default_cutoffs,
-    energy_below,
-    one_hot,
 )
+from napari_blockseg.core.spectrum.pairs import Lattice, Mask, class_energy, share_error, waves
 
 MIN_COVERAGE = 0.05
 MIN_BLOCKS = 50
-_MIN_PAIRS = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +32,7 @@ class LabelSpectrum:
     mean : (n,) float array
         The classes together: energies summed, then divided.
     error : (K, n) float array
-        Standard error of `energy`; zero when every block is labelled.
+        Standard error of `energy`; zero when every cell is labelled.
     coverage : float
         Share of blocks that are labelled.
     enough : bool
@@ -44,8 +41,8 @@ class LabelSpectrum:
         Energy below each cutoff, of the labelled cells, in pixels: shares of planes can be summed.
     total : (K,) float array
         Energy of each class in all frequencies but the mean, in the same unit.
-    cells : int
-        How many cells are labelled.
+    cells, size : int
+        How many cells are labelled, and how many there are.
     generation : int
         Rises with every change of a :class:`LiveSpectrum`; 0 otherwise.
     settled : bool
@@ -61,6 +58,7 @@ class LabelSpectrum:
     band: FloatArray
     total: FloatArray
     cells: int = 0
+    size: int = 0
     generation: int = 0
     settled: bool = True
 
@@ -84,47 +82,72 @@ def label_spectrum(
     Notes
     -----
     Where every cell is labelled, this is the power of the one-hot maps. With holes, the power of
-    ``B * W`` would mostly show where someone painted. So the autocovariance is estimated lag by
-    lag from pairs of labelled cells, ``A(lag) = corr((B - mean) W)(lag) / corr(W)(lag)``, and its
-    Fourier transform is the spectrum (the Blackman-Tukey way). Lags with too few pairs are taken
-    as uncorrelated. The error is half the difference between two halves of the paint.
+    ``B * W`` would mostly show where someone painted; so the autocovariance is estimated lag by
+    lag from pairs of labelled cells, and its Fourier transform is the spectrum. Formulas and
+    sources are in :mod:`~napari_blockseg.core.spectrum.pairs`. Shares never fall with the cutoff:
+    where the estimate does, the largest so far is given.
     """
     cutoffs = default_cutoffs(block) if cutoffs is None else np.asarray(cutoffs, float)
     values = np.asarray(values)
-    labelled = values > 0
-    n_labelled = int(labelled.sum())
-    coverage = n_labelled / labelled.size
-    if n_labelled == 0:
-        nothing = np.full((n_classes, len(cutoffs)), np.nan)
-        return LabelSpectrum(
-            cutoffs,
-            nothing,
-            nothing[0],
-            nothing,
-            0.0,
-            False,
-            np.zeros_like(nothing),
-            np.zeros(n_classes),
-        )
-    band, total = _band_and_total(values, n_classes, cutoffs * block)
+    counts = np.bincount(values.ravel(), minlength=n_classes + 1)[1 : n_classes + 1]
+    band, error = np.zeros((2, n_classes, len(cutoffs)))
+    total = np.zeros(n_classes)
+    n = int(counts.sum())
+    if n:
+        lattice = Lattice.of((values.shape[0], values.shape[1]), cutoffs * block)
+        meter = Meter(values, lattice)
+        for k in range(n_classes):
+            if 0 < counts[k] < n:
+                band[k], total[k], error[k] = meter.measure(k + 1, int(counts[k]))
+    return spectrum_of(cutoffs, band, total, error, n, values.size, block)
+
+
+class Meter:
+    """Measures one class of a plane after the other, exactly and from the labels alone.
+
+    Parameters
+    ----------
+    values : (rows, cols) int array
+        Labels, not all 0.
+    lattice : Lattice
+        Of their grid, in float64.
+    """
+
+    def __init__(self, values: IntArray, lattice: Lattice) -> None:
+        self._values = values
+        known = values > 0
+        self._map = known.astype(np.float64)
+        self._mask = Mask.of(waves(self._map), int(known.sum()), lattice)
+        self._parts = np.empty_like(self._mask.parts)
+
+    def measure(self, value: int, count: int) -> tuple[FloatArray, float, FloatArray]:
+        """Return band (n,), total, both in cells, and error (n,) of a class with `count` cells."""
+        np.copyto(self._map, self._values == value)
+        found = class_energy(waves(self._map, self._parts), count, self._mask)
+        error = np.zeros_like(found.band)
+        if found.covariance is not None:
+            error = share_error(found.covariance, self._mask)
+        return found.band, found.total, error
+
+
+def spectrum_of(
+    cutoffs: FloatArray,
+    band: FloatArray,
+    total: FloatArray,
+    error: FloatArray,
+    cells: int,
+    size: int,
+    block: int = 1,
+) -> LabelSpectrum:
+    """Return what these energies, in cells of `block` pixels, say; as in :class:`LabelSpectrum`."""
     energy, mean = _shares(band, total)
-    error = np.zeros_like(energy)
-    if n_labelled < labelled.size:
-        error = _half_difference(values, n_classes, cutoffs * block)
-    enough = coverage >= MIN_COVERAGE and n_labelled >= min(MIN_BLOCKS, labelled.size)
-    # From the power of the whole grid to the energy of the pixels that are labelled.
-    scale = block**2 * n_labelled / labelled.size**2
-    return LabelSpectrum(
-        cutoffs,
-        energy,
-        mean,
-        error,
-        coverage,
-        enough,
-        band * scale,
-        total * scale,
-        n_labelled,
-    )
+    coverage = cells / size if size else 0.0
+    enough = cells > 0 and coverage >= MIN_COVERAGE and cells >= min(MIN_BLOCKS, size)
+    known = np.where(np.isnan(energy) & (cells < size), np.nan, error)
+    arrays = (cutoffs.copy(), energy, mean, known, band * block**2, total * block**2)
+    for one in arrays:
+        one.flags.writeable = False
+    return LabelSpectrum(*arrays[:4], coverage, enough, *arrays[4:], cells, size)
 
 
 def combine(spectra: Sequence[LabelSpectrum]) -> LabelSpectrum:
@@ -154,67 +177,21 @@ def combine(spectra: Sequence[LabelSpectrum]) -> LabelSpectrum:
     total = np.sum([one.total for one in spectra], axis=0)
     # Planes err independently: variances of the energies add.
     errors = [np.nan_to_num(one.error) * one.total[:, None] for one in spectra]
-    spread = np.sqrt(np.sum(np.square(errors), axis=0))
-    error = np.divide(
-        spread, total[:, None], out=np.full_like(band, np.nan), where=total[:, None] > 0
-    )
-    energy, mean = _shares(band, total)
-    cells = sum(one.cells for one in spectra)
-    whole = sum(one.cells / one.coverage if one.coverage > 0 else 0.0 for one in spectra)
-    coverage = cells / whole if whole else 0.0
-    enough = coverage >= MIN_COVERAGE and cells >= MIN_BLOCKS
-    return LabelSpectrum(first.cutoffs, energy, mean, error, coverage, enough, band, total, cells)
-
-
-def _band_and_total(
-    values: IntArray, n_classes: int, cutoffs: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    labelled = (values > 0).astype(np.float64)
-    shape = (values.shape[0], values.shape[1])
-    maps = one_hot(values, n_classes)
-    if labelled.all():
-        power = np.abs(fft.rfft2(maps)) ** 2
-    else:
-        power = _power_from_pairs(maps, labelled, shape)
-    everything = np.append(cutoffs, 1.0)
-    below = energy_below(power, shape, everything)
-    return below[:, :-1], below[:, -1]
-
-
-def _power_from_pairs(maps: FloatArray, labelled: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    n_labelled = labelled.sum()
-    share = maps.sum(axis=(1, 2), keepdims=True) / n_labelled
-    # Without its mean the map is small where nothing is known: what the holes leak is small too.
-    power = np.abs(fft.rfft2((maps - share) * labelled)) ** 2
-    together = fft.irfft2(power, s=shape)
-    pairs = np.round(fft.irfft2(np.abs(fft.rfft2(labelled)) ** 2, s=shape))
-    # With random holes every lag has about n * coverage pairs; far fewer means a lag that the
-    # strokes hardly span, where the quotient is noise.
-    known = pairs >= max(1.0, _MIN_PAIRS * n_labelled * labelled.mean())
-    auto = np.where(known, together / np.maximum(pairs, 1.0), 0.0)
-    return fft.rfft2(auto).real * labelled.size
+    error = np.sqrt(np.sum(np.square(errors), axis=0)) / np.where(total > 0, total, 1.0)[:, None]
+    cells, size = (sum(getattr(one, name) for one in spectra) for name in ("cells", "size"))
+    whole = spectrum_of(first.cutoffs, band, total, error, cells, size)
+    return replace(whole, settled=all(one.settled for one in spectra))
 
 
 def _shares(band: FloatArray, total: FloatArray) -> tuple[FloatArray, FloatArray]:
-    present = total > 1e-9 * max(float(total.max(initial=0.0)), 1.0)
+    present = total > 0
     energy = np.full(band.shape, np.nan)
-    energy[present] = np.clip(band[present] / total[present, None], 0.0, 1.0)
+    energy[present] = _rising(band[present] / total[present, None])
     if not present.any():
         return energy, np.full(band.shape[1], np.nan)
-    return energy, np.clip(band[present].sum(0) / total[present].sum(), 0.0, 1.0)
+    return energy, _rising(band[present].sum(0) / total[present].sum())
 
 
-def _half_difference(values: IntArray, n_classes: int, cutoffs: FloatArray) -> FloatArray:
-    # Patches of 4 x 4 blocks go to one half together: paint comes in strokes, and halves drawn
-    # block by block would look more alike than they are.
-    rows, cols = -(-values.shape[0] // 4), -(-values.shape[1] // 4)
-    side = np.random.default_rng(0).random((rows, cols)) < 0.5
-    side = side.repeat(4, 0).repeat(4, 1)[: values.shape[0], : values.shape[1]]
-    halves = [
-        _shares(*_band_and_total(np.where(part, values, 0), n_classes, cutoffs))[0]
-        for part in (side, ~side)
-        if (values[part] > 0).any()
-    ]
-    if len(halves) < 2:
-        return np.full((n_classes, len(cutoffs)), np.nan)
-    return np.abs(halves[0] - halves[1]) / 2
+def _rising(share: FloatArray) -> FloatArray:
+    rising: FloatArray = np.maximum.accumulate(np.clip(share, 0.0, 1.0), axis=-1)
+    return rising
