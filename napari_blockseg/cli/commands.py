@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from napari_blockseg.cli.analyse import analyse
 from napari_blockseg.cli.costs import cost
 from napari_blockseg.cli.demo.command import demo
 from napari_blockseg.cli.napari_start import annotate
@@ -28,6 +29,7 @@ _COMMANDS = (
     (simulate, "blockseg simulate cells.blockseg --masks truth --fraction 0.1"),
     (spectrum, "blockseg spectrum cells.blockseg --report report"),
     (train, "blockseg train cells.blockseg --minutes 20"),
+    (analyse, "blockseg analyse cells.blockseg/models/run-1 cells.blockseg --report report"),
     (predict, "blockseg predict cells.blockseg/models/run-1 photos --out masks"),
     (evaluate, "blockseg evaluate --predictions masks --masks truth --json scores.json"),
     (cost, "blockseg cost --encoder tf_efficientnet_lite0 --size 512"),

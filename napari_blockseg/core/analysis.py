@@ -44,6 +44,8 @@ class LayerSpectrum(_Part):
     ``stride`` is in pixels of the image a cell; shares are null above the layer's own Nyquist
     (0.5 / stride) and where there is no energy. ``truncatable_to`` is the coarsest stride, in
     working pixels a cell, whose band keeps all but the stated loss of energy.
+    ``activations_mean`` and ``gradients_mean`` are the shares of all energy that lie in DC, the
+    maps' means, which the curves leave out.
     """
 
     name: str
@@ -53,6 +55,8 @@ class LayerSpectrum(_Part):
     activations: tuple[float | None, ...]
     gradients: tuple[float | None, ...]
     truncatable_to: int | None = None
+    activations_mean: float | None = None
+    gradients_mean: float | None = None
 
 
 class Checkpoint(_Part):

@@ -12,8 +12,8 @@ import napari_blockseg.cli.main as main_module
 from napari_blockseg.core.errors import ModelError
 
 COMMANDS = (
-    *("demo", "annotate", "new", "simulate", "spectrum", "train", "predict", "evaluate", "cost"),
-    "worker",
+    *("demo", "annotate", "new", "simulate", "spectrum", "train", "analyse", "predict"),
+    *("evaluate", "cost", "worker"),
 )
 HEAVY = {"torch", "torchvision", "timm", "napari", "qtpy", "scipy", "numpy", "tifffile", "PIL"}
 
@@ -68,6 +68,9 @@ def test_help_takes_a_few_times_as_long_as_python_alone():
         ("predict", "model", "image.png"),
         ("predict", "model", "image.png", "--out", "x", "--tile", "100"),
         ("evaluate", "--masks", "x"),
+        ("analyse", "model"),
+        ("analyse", "model", "project", "--images", "0"),
+        ("analyse", "model", "project", "--tolerance", "1"),
         ("cost", "--size", "3"),
         ("cost", "--network", "unet"),
     ],
@@ -85,6 +88,7 @@ def test_wrong_use_is_exit_code_2(run, args):
         ("annotate", "nowhere"),
         ("predict", "nowhere", "nowhere.png", "--out", "x"),
         ("evaluate", "--predictions", "nowhere", "--masks", "nowhere"),
+        ("analyse", "nowhere", "nowhere"),
         ("cost", "--encoder", "no_such_encoder"),
         ("demo", "--sample", "no_such_sample"),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_blockseg.core.analysis import load_analysis
 from napari_blockseg.core.labels import diff
 from napari_blockseg.files.project import Project
 
@@ -308,3 +309,77 @@ def test_it_computes_with_all_cores_but_one():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
     assert process.usable_cores() >= 1
+
+
+# -- analysis ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def analysed_run(long_worker, shared_project):
+    long_worker.wait_for(
+        "train_done", long_worker.train(shared_project, run="to-analyse", steps=10, crop=96)
+    )
+    return "to-analyse"
+
+
+def analyse(worker, project, run, **fields):
+    return worker.ask("analyse", project=str(project), model=run, **fields)
+
+
+def test_an_analysis_reports_and_is_kept_beside_the_model(worker, shared_project, analysed_run):
+    number = analyse(worker, shared_project, analysed_run, max_images=2)
+    done = worker.wait_for("analysis_done", number)
+    assert done["path"] == f"models/{analysed_run}/analysis.json"
+    found = load_analysis(shared_project / "models" / analysed_run)
+    assert found.images == 2
+    assert [one.moment for one in found.checkpoints] == ["start", "early", "end"]
+    assert [one.step for one in found.checkpoints] == [0, 1, 10]
+    assert found.recommended_stride == done["recommended_stride"]
+    assert len(found.end.layers) == 9
+    progress = [m for m in worker.seen if m["type"] == "analysis_progress" and m["id"] == number]
+    assert [m["done"] for m in progress] == list(range(1, 2 + 3 * 2 + 1))
+    assert progress[-1]["total"] == progress[-1]["done"]
+
+
+def test_an_analysis_without_layers(worker, shared_project, analysed_run):
+    number = analyse(worker, shared_project, analysed_run, max_images=1, layers=False)
+    worker.wait_for("analysis_done", number)
+    found = load_analysis(shared_project / "models" / analysed_run)
+    assert found.end.layers == ()
+    assert found.end.miou is not None
+
+
+def test_an_analysis_comes_between_training_steps_and_behind_previews(
+    worker, shared_project, analysed_run
+):
+    training = worker.train(shared_project, run="meanwhile", steps=MANY)
+    worker.wait_for("train_step", training)
+    number = analyse(worker, shared_project, analysed_run)
+    preview = worker.predict(shared_project, "scene_0", "live", out="predictions/while.tif")
+    worker.wait_for("analysis_done", number)
+    worker.wait_for("train_step", training)
+    order = [m["type"] for m in worker.seen]
+    first = order.index("analysis_progress")
+    last = order.index("analysis_done")
+    assert "train_step" in order[first:last]
+    assert "predict_done" in order[:last]
+    assert any(m["type"] == "predict_done" and m["id"] == preview for m in worker.seen)
+
+
+def test_a_cancelled_analysis_writes_nothing(worker, shared_project, analysed_run):
+    path = shared_project / "models" / analysed_run / "analysis.json"
+    path.unlink(missing_ok=True)
+    number = analyse(worker, shared_project, analysed_run)
+    worker.wait_for("analysis_progress", number)
+    cancel = worker.ask("cancel", of=number)
+    assert worker.wait_for("error", number)["kind"] == "Cancelled"
+    assert worker.wait_for("state", cancel)["state"] == "idle"
+    assert not path.exists()
+    assert worker.no_more_than(0.5) == []
+
+
+@pytest.mark.parametrize("model", ["never-trained", "live", "../elsewhere", ""])
+def test_what_cannot_be_analysed_is_an_error(worker, shared_project, model):
+    number = analyse(worker, shared_project, model)
+    kind = "ModelError" if model == "never-trained" else "WorkerError"
+    assert worker.wait_for("error", number)["kind"] == kind

@@ -1,4 +1,4 @@
-"""The worker: a process that trains and predicts for the GUI, JSON lines in and out.
+"""The worker: a process that trains, predicts and analyses for the GUI, JSON lines in and out.
 
 Protocol, version 1. Requests carry an ``id`` (a number), answers repeat it; ``"id": null`` marks a
 notice that answers nothing. The first request must be ``hello``.
@@ -12,6 +12,8 @@ resume
 ``pause``, ``resume``, ``stop``                ``state``: "training", "paused" or "idle"
 ``predict`` project, image_id, model, slice,   ``predict_progress`` ..., ``predict_done`` with
 region, out, uncertainty                       ``path`` and ``uncertainty``, relative to the project
+``analyse`` project, model, max_images,         ``analysis_progress`` ..., ``analysis_done`` with
+layers                                         ``path``, relative to the project
 ``cancel`` of                                  ``state``; the request itself ends with an ``error``
                                                of kind "Cancelled"
 ``shutdown``                                   ``bye``

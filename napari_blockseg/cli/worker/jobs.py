@@ -1,4 +1,4 @@
-"""What the worker computes: a training, a prediction, each as a generator of messages."""
+"""What the worker computes: trainings, predictions, analyses, as generators of messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.loading import LabelWatch, ProjectImages
-from napari_blockseg.cli.worker.messages import LIVE, Predict, Train
+from napari_blockseg.cli.worker.messages import LIVE, Analyse, Predict, Train
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.atomic import replacing
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
-from napari_blockseg.core.reports import PredictDone
+from napari_blockseg.core.reports import AnalysisDone, PredictDone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +134,33 @@ class Workbench:
             classes=count_classes(prediction.mask, model.spec.classes),
         )
         yield {**done.model_dump(), "uncertainty": uncertainty}
+
+    # -- analysis --------------------------------------------------------------------------------
+
+    def analyse(self, request: Analyse) -> Steps:
+        """Yield the messages of an analysis; the file is in place before the last one."""
+        from napari_blockseg.cli.truth import PaintedImages
+        from napari_blockseg.core.analysis import save_analysis
+        from napari_blockseg.learn.analysis import analyse
+        from napari_blockseg.learn.checkpoint import load_spec, model_folder
+
+        start = time.monotonic()
+        project = self._open(Path(request.project))
+        folder = model_folder(project.models_dir / request.model)
+        images = PaintedImages(project, load_spec(folder).classes)
+        for notice in images.notices:
+            yield notice.model_dump()
+        found = yield from _messages(
+            analyse(folder, images, max_images=request.max_images, layers=request.layers)
+        )
+        path = save_analysis(folder, found)
+        yield AnalysisDone(
+            path=path.relative_to(project.root).as_posix(),
+            seconds=time.monotonic() - start,
+            recommended_stride=found.recommended_stride,
+        ).model_dump()
+
+    # -- models and images -----------------------------------------------------------------------
 
     def _choose_model(self, project: Project, name: str) -> Model:
         """Return the model of a run, or a snapshot of the network in training."""

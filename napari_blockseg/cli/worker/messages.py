@@ -22,6 +22,13 @@ class _Request(BaseModel):
     id: int
 
 
+def _plain_run(run: str) -> str:
+    """Return the name of a run if it can be a folder's; it must not lead anywhere else."""
+    if run == LIVE or run.startswith(".") or any(letter in run for letter in '/\\:*?"<>|'):
+        raise ValueError(f"a run needs a plain folder name other than {LIVE!r}, got {run!r}")
+    return run
+
+
 class Hello(_Request):
     """The greeting, first of all."""
 
@@ -42,9 +49,7 @@ class Train(_Request):
     @field_validator("run")
     @classmethod
     def _plain_name(cls, run: str) -> str:
-        if run == LIVE or run.startswith(".") or any(letter in run for letter in '/\\:*?"<>|'):
-            raise ValueError(f"a run needs a plain folder name other than {LIVE!r}, got {run!r}")
-        return run
+        return _plain_run(run)
 
 
 class Control(_Request):
@@ -74,8 +79,27 @@ class Predict(_Request):
         return str(path)
 
 
+class Analyse(_Request):
+    """Analyse a run of a project on its block labels.
+
+    ``max_images``: look at no more than this many, None for the default; ``layers``: whether to
+    look into the layers too, which takes most of the time.
+    """
+
+    type: Literal["analyse"]
+    project: str
+    model: str = Field(min_length=1)
+    max_images: int | None = Field(default=None, ge=1)
+    layers: bool = True
+
+    @field_validator("model")
+    @classmethod
+    def _plain_name(cls, model: str) -> str:
+        return _plain_run(model)
+
+
 class Cancel(_Request):
-    """Give up a predict request."""
+    """Give up a predict or analyse request."""
 
     type: Literal["cancel"]
     of: int
@@ -88,7 +112,7 @@ class Shutdown(_Request):
 
 
 Request = Annotated[
-    Hello | Train | Control | Predict | Cancel | Shutdown, Field(discriminator="type")
+    Hello | Train | Control | Predict | Analyse | Cancel | Shutdown, Field(discriminator="type")
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Request)
 

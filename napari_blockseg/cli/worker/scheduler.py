@@ -1,4 +1,4 @@
-"""Who computes when: one thread takes turns between requests, predictions and training steps."""
+"""Who computes when: one thread takes turns between requests, predictions, training, analyses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_blockseg.cli.worker.channel import Channel, EndOfInput
 from napari_blockseg.cli.worker.messages import (
+    Analyse,
     BadRequestError,
     Cancel,
     Control,
@@ -27,7 +28,7 @@ Steps = Generator[dict[str, Any] | None, None, None]
 #: Predictions go first, but after this long a training step comes between.
 _PREDICT_SECONDS = 1.0
 
-_LAST = ("train_done", "predict_done")
+_LAST = ("train_done", "predict_done", "analysis_done")
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Scheduler:
     ----------
     channel : Channel
         Where requests come from and answers go.
-    start_train, start_predict : callable
+    start_train, start_predict, start_analyse : callable
         Turn a request into its generator of messages. They must not compute anything themselves.
     stopped_report : callable
         Gives the message that ends a training that was stopped.
@@ -56,15 +57,18 @@ class Scheduler:
         channel: Channel,
         start_train: Callable[[Train], Steps],
         start_predict: Callable[[Predict], Steps],
+        start_analyse: Callable[[Analyse], Steps],
         stopped_report: Callable[[], dict[str, Any]],
     ) -> None:
         self._channel = channel
         self._start_train = start_train
         self._start_predict = start_predict
+        self._start_analyse = start_analyse
         self._stopped_report = stopped_report
         self._training: Job | None = None
         self._paused = False
         self._predictions: deque[Job] = deque()
+        self._analyses: deque[Job] = deque()
         self._leaving = False
 
     def run(self) -> None:
@@ -83,7 +87,7 @@ class Scheduler:
     def _take_requests(self) -> None:
         """Handle every request that waits; wait for one when there is nothing else to do."""
         while not self._leaving:
-            idle = not self._predictions and (self._training is None or self._paused)
+            idle = not self._predictions and not self._analyses and not self._trains()
             line = self._channel.receive(wait=idle)
             if line is None:
                 return
@@ -98,6 +102,8 @@ class Scheduler:
                 self._begin_training(request)
             elif isinstance(request, Predict):
                 self._predictions.append(Job(request.id, self._start_predict(request)))
+            elif isinstance(request, Analyse):
+                self._analyses.append(Job(request.id, self._start_analyse(request)))
             elif isinstance(request, Control):
                 self._control(request)
             elif isinstance(request, Cancel):
@@ -127,9 +133,9 @@ class Scheduler:
         self._send_state(request.id)
 
     def _cancel(self, request: Cancel) -> None:
-        for job in list(self._predictions):
-            if job.id == request.of:
-                self._predictions.remove(job)
+        for jobs in (self._predictions, self._analyses):
+            for job in [one for one in jobs if one.id == request.of]:
+                jobs.remove(job)
                 job.steps.close()
                 message = "The request was cancelled."
                 self._channel.send(
@@ -154,19 +160,25 @@ class Scheduler:
     # -- work ------------------------------------------------------------------------------------
 
     def _take_turn(self) -> None:
-        """Predict for a while, then train one step."""
+        """Predict for a while, then train one step, then look at one image of an analysis."""
         until = time.monotonic() + _PREDICT_SECONDS
         while self._predictions and not self._leaving:
             job = self._predictions[0]
             if not self._advance(job):
                 self._predictions.popleft()
-            if time.monotonic() >= until and self._training is not None and not self._paused:
+            if time.monotonic() >= until and (self._trains() or self._analyses):
                 break
             self._take_requests()
-        if self._training is not None and not self._paused and not self._leaving:
+        if self._training is not None and self._trains() and not self._leaving:
             job = self._training
             if not self._advance(job):
                 self._training = None
+        # Last, and one piece at a time: an analysis takes minutes, and nobody waits for it.
+        if self._analyses and not self._leaving and not self._advance(self._analyses[0]):
+            self._analyses.popleft()
+
+    def _trains(self) -> bool:
+        return self._training is not None and not self._paused
 
     def _advance(self, job: Job) -> bool:
         """Take one step of a job; return whether it goes on."""
@@ -189,8 +201,10 @@ class Scheduler:
 
     def _close_all(self) -> None:
         """Close every job; a training saves itself."""
-        jobs = [*self._predictions, *([self._training] if self._training is not None else [])]
+        jobs = [*self._predictions, *self._analyses]
+        jobs += [self._training] if self._training is not None else []
         self._predictions.clear()
+        self._analyses.clear()
         self._training = None
         for job in jobs:
             try:

@@ -136,6 +136,10 @@ class EnergySum:
             for cutoff, below in zip(self._cutoffs[:-1], self._below[:-1], strict=True)
         ]
 
+    def mean_share(self) -> float | None:
+        """Return the share of all energy that lies in the maps' means; None without energy."""
+        return 1 - min(1.0, self._below[-1] / self._whole) if self._whole > 0 else None
+
 
 class LayerSums:
     """The spectra of all layers, summed over images.
@@ -190,6 +194,8 @@ class LayerSums:
                 activations=tuple(activations.shares()),
                 gradients=tuple(gradients.shares()),
                 truncatable_to=self._truncatable_to(stride, activations.shares()),
+                activations_mean=activations.mean_share(),
+                gradients_mean=gradients.mean_share(),
             )
             for name, (stage, stride, activations, gradients) in self._sums.items()
         )
