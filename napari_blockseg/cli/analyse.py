@@ -157,7 +157,7 @@ def describe(found: Analysis) -> str:
     best = found.recommended_stride
     parts = [
         f"{found.network} on {found.encoder}, decoder stride {found.decoder_stride}, trained on "
-        f"blocks of {found.block} pixels at working scale {found.scale:g}",
+        f"{_labels(found.block)} at working scale {found.scale:g}",
         f"{found.images} images, {found.pixels:,} labelled pixels: {found.truth}",
         *found.notes,
         "",
@@ -173,8 +173,14 @@ def describe(found: Analysis) -> str:
     return "\n".join(one if "\n" in one else textwrap.fill(one, _WIDTH) for one in parts)
 
 
+def _labels(block: int) -> str:
+    return "dense masks" if block == 1 else f"blocks of {block} pixels"
+
+
 def _loss_parts(found: Analysis) -> list[str]:
-    nyquist = 0.5 / found.block
+    # Of dense masks, what the decoder's grid can show is of interest.
+    block = found.block if found.block > 1 else round(found.decoder_stride / found.scale)
+    nyquist = 0.5 / block
     rows = [
         [
             one.moment,
@@ -189,7 +195,7 @@ def _loss_parts(found: Analysis) -> list[str]:
     ]
     header = ["training", "step", "cross-entropy L", "R", "of mean", "mIoU", "accuracy"]
     return [
-        f"The loss, and how little of it needs more than blocks of {found.block} pixels show "
+        f"The loss, and how little of it needs more than blocks of {block} pixels show "
         f"(frequencies up to {nyquist:.4g} cycles per pixel):",
         table(header, rows),
         "R = |L' - L| / L; of mean = (L' - L) / L'(0). L' is the loss against labels without "
