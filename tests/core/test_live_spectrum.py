@@ -45,7 +45,9 @@ class Painting(RuleBasedStateMachine):
     def stroke(self, value: int, size: int, seed: int) -> None:
         rows, cols = self.values.shape
         row, col = seed % rows, seed // 1000 % cols
-        index = np.argwhere(np.ones((min(size, rows - row), min(3, cols - col)))) + [row, col]
+        index = np.argwhere(np.ones((min(size, rows - row), min(3, cols - col)))) + np.array(
+            [row, col]
+        )
         self.undo.append((index, self.values[index[:, 0], index[:, 1]].copy()))
         self.set(index, np.full(len(index), value))
 
@@ -100,7 +102,7 @@ def painted(shape: tuple[int, int], coverage: float, seed: int = 0) -> np.ndarra
 
 def stroke(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     row, col = rng.integers(0, values.shape[0] - 3), rng.integers(0, values.shape[1] - 3)
-    index = np.argwhere(np.ones((2, 3))) + [row, col]
+    index = np.argwhere(np.ones((2, 3))) + np.array([row, col])
     new = np.full(len(index), rng.integers(0, K + 1))
     values[index[:, 0], index[:, 1]] = new
     return index, new
