@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_blockseg.cli.pictures import draw_overlay, draw_spectrum
+from napari_blockseg.cli.pictures import draw_overlay, draw_spectrum, readable
 from napari_blockseg.cli.pictures.chart import Axes, Page
 from napari_blockseg.cli.pictures.overlay import Strip, tint, to_rgb
-from napari_blockseg.cli.pictures.spectrum import readable
 from napari_blockseg.cli.spectrum import estimate
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.grid import BlockGrid

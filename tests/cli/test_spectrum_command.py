@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_blockseg.core.ceilings import BLOCKS
 
 TOP = {"recommended_block", "reason", "images", "skipped", "pixels_used", "blocks"}
+TOP |= {"unresolved", "predictions", "notes", "curves"}
 PER_BLOCK = {"miou", "pixel_accuracy", "energy", "band_limited_miou", "boundary_f", "classes"}
+PER_BLOCK |= {"energy_with_dc", "band_limited_boundary_f", "error"}
+PER_CLASS = {"iou", "energy", "energy_with_dc", "boundary_f", "owned_blocks"}
+PER_CLASS |= {"band_limited_iou", "band_limited_boundary_f"}
 
 
 def _check_shape(result, names):
@@ -22,7 +27,16 @@ def _check_shape(result, names):
     for row in result["blocks"].values():
         assert set(row) == PER_BLOCK
         assert set(row["classes"]) == set(names)
-        assert all(set(one) == {"iou", "energy"} for one in row["classes"].values())
+        assert all(set(one) == PER_CLASS for one in row["classes"].values())
+    curves = result["curves"]
+    for one in (curves, *curves["classes"].values()):
+        assert len(one["energy"]) == len(one["energy_with_dc"]) == len(curves["cutoffs"])
+    assert set(curves["classes"]) == set(names)
+
+
+def _write_classes(folder, names):
+    classes = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]
+    (folder / "classes.json").write_text(json.dumps({"classes": classes}))
 
 
 def test_masks_are_measured(data, run, load_json, tmp_path):
@@ -34,7 +48,8 @@ def test_masks_are_measured(data, run, load_json, tmp_path):
     assert result["pixels_used"] == 3 * 128 * 128 - 16 * 32
     accuracy = [result["blocks"][str(block)]["pixel_accuracy"] for block in BLOCKS]
     assert accuracy == sorted(accuracy, reverse=True)
-    assert result["reason"] in done.out
+    assert " ".join(result["reason"].split()) in " ".join(done.out.split())
+    assert max(map(len, done.out.splitlines())) <= 80
     with Image.open(tmp_path / "r" / "spectrum.png") as picture:
         assert picture.width > 600
         assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
@@ -42,8 +57,7 @@ def test_masks_are_measured(data, run, load_json, tmp_path):
 
 
 def test_small_masks_are_skipped_and_counted(tmp_path, run, load_json):
-    classes = {"classes": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}]}
-    (tmp_path / "classes.json").write_text(json.dumps(classes))
+    _write_classes(tmp_path, "abc")
     big = np.ones((64, 130), np.uint8)
     big[:, 64:] = 2
     Image.fromarray(big).save(tmp_path / "big.png")
@@ -52,9 +66,50 @@ def test_small_masks_are_skipped_and_counted(tmp_path, run, load_json):
     result = load_json(tmp_path / "out.json")
     assert (result["images"], result["skipped"], result["pixels_used"]) == (1, 1, 64 * 128)
     assert result["blocks"]["64"]["miou"] == 1.0
-    assert result["blocks"]["2"]["classes"]["c"] == {"iou": None, "energy": None}
-    (tmp_path / "big.png").unlink()
-    assert "skipped" in run("spectrum", tmp_path, expect=1).err
+    absent = result["blocks"]["2"]["classes"]["c"]
+    assert absent == {**dict.fromkeys(PER_CLASS), "owned_blocks": 0}
+
+
+def test_only_small_masks_are_measured_with_the_blocks_that_fit(tmp_path, run, load_json):
+    _write_classes(tmp_path, "ab")
+    small = np.ones((63, 200), np.uint8)
+    small[:, 100:] = 2
+    Image.fromarray(small).save(tmp_path / "small.png")
+    done = run("spectrum", tmp_path, "--json", tmp_path / "out.json")
+    result = load_json(tmp_path / "out.json")
+    # Cut to multiples of 32: 32 x 192 pixels.
+    assert (result["images"], result["skipped"], result["pixels_used"]) == (1, 0, 32 * 192)
+    assert result["blocks"]["64"]["miou"] is None
+    assert result["blocks"]["32"]["miou"] < result["blocks"]["4"]["miou"] == 1.0
+    assert "smaller than 64 pixels" in done.out
+    assert "smaller than 64 pixels" in result["notes"][0]
+
+
+@pytest.mark.parametrize(("shape", "words"), [((1, 90), "smaller than 2"), ((70, 70), "void")])
+def test_masks_that_say_nothing_are_refused(tmp_path, run, shape, words):
+    _write_classes(tmp_path, "ab")
+    Image.fromarray(np.full(shape, 255, np.uint8)).save(tmp_path / "void.png")
+    assert words in run("spectrum", tmp_path, expect=1).err
+
+
+def test_one_class_alone_is_no_error(tmp_path, run, load_json):
+    _write_classes(tmp_path, "a")
+    Image.fromarray(np.ones((70, 90), np.uint8)).save(tmp_path / "all.png")
+    run("spectrum", tmp_path, "--json", tmp_path / "out.json", "--report", tmp_path / "r")
+    result = load_json(tmp_path / "out.json")
+    assert result["blocks"]["64"]["miou"] == 1.0
+    # Nothing but its mean: no energy to have a share of, but all of it counting the mean.
+    assert result["curves"]["classes"]["a"]["energy"][-1] is None
+    assert result["curves"]["classes"]["a"]["energy_with_dc"][0] == 1.0
+
+
+def test_stacks_are_measured_plane_by_plane(tmp_path, run, load_json):
+    _write_classes(tmp_path, "ab")
+    planes = np.ones((3, 64, 96), np.uint8)
+    planes[:, :, 40:] = 2
+    tifffile.imwrite(tmp_path / "stack.tif", planes, photometric="minisblack")
+    run("spectrum", tmp_path, "--json", tmp_path / "out.json")
+    assert load_json(tmp_path / "out.json")["images"] == 3
 
 
 def test_block_labels_are_estimated(project, run, load_json, tmp_path):

@@ -4,7 +4,16 @@ Pillow comes with napari and draws text and lines; the plots of the dock need Qt
 library would be a large dependency for two figures.
 """
 
+from napari_blockseg.cli.pictures.colors import readable
 from napari_blockseg.cli.pictures.overlay import draw_overlay
-from napari_blockseg.cli.pictures.spectrum import draw_spectrum
+from napari_blockseg.cli.pictures.spectrum import draw_ceilings, draw_curves, draw_spectrum
+from napari_blockseg.cli.pictures.strip import draw_strip
 
-__all__ = ["draw_overlay", "draw_spectrum"]
+__all__ = [
+    "draw_ceilings",
+    "draw_curves",
+    "draw_overlay",
+    "draw_spectrum",
+    "draw_strip",
+    "readable",
+]

@@ -29,24 +29,27 @@ class Page:
     ----------
     width, height : int
         In pixels.
+    density : int
+        Pixels of the file to a pixel of the page, each way: 2 stays sharp in print.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self._image = Image.new("RGB", (width * _OVERSAMPLING, height * _OVERSAMPLING), PAPER)
+    def __init__(self, width: int, height: int, density: int = 1) -> None:
+        self.width, self.height, self.density = width, height, density
+        self._scale = density * _OVERSAMPLING
+        self._image = Image.new("RGB", (width * self._scale, height * self._scale), PAPER)
         self._draw = ImageDraw.Draw(self._image)
 
     def text(
         self, x: float, y: float, text: str, size: int = 13, color: Color = INK, anchor: str = "la"
     ) -> None:
         """Write text; `anchor` as in Pillow ("la": its upper left corner is at x, y)."""
-        font = ImageFont.load_default(size * _OVERSAMPLING)
+        font = ImageFont.load_default(size * self._scale)
         self._draw.text(self._up(x, y), text, fill=color, font=font, anchor=anchor)
 
     def text_width(self, text: str, size: int = 13) -> float:
         """Return how wide a text will be."""
-        font = ImageFont.load_default(size * _OVERSAMPLING)
-        return self._draw.textlength(text, font=font) / _OVERSAMPLING
+        font = ImageFont.load_default(size * self._scale)
+        return self._draw.textlength(text, font=font) / self._scale
 
     def wrapped(self, x: float, y: float, text: str, width: float, size: int = 13) -> float:
         """Write text in lines of at most this width; return where the next line would start."""
@@ -74,12 +77,12 @@ class Page:
                 self.line(piece, color, width)
             return
         scaled = [self._up(*point) for point in ends]
-        self._draw.line(scaled, fill=color, width=round(width * _OVERSAMPLING), joint="curve")
+        self._draw.line(scaled, fill=color, width=round(width * self._scale), joint="curve")
 
     def dot(self, x: float, y: float, radius: float, color: Color) -> None:
         """Draw a filled circle with a white rim."""
         for grow, fill in ((1.2, PAPER), (0.0, color)):
-            r = (radius + grow) * _OVERSAMPLING
+            r = (radius + grow) * self._scale
             cx, cy = self._up(x, y)
             self._draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=fill)
 
@@ -87,22 +90,23 @@ class Page:
         """Draw a filled rectangle."""
         self._draw.rectangle((*self._up(left, top), *self._up(right, bottom)), fill=color)
 
-    def paste(self, picture: Image.Image, left: int, top: int) -> None:
+    def paste(self, picture: Image.Image, left: float, top: float) -> None:
         """Put a picture on the page, at its own size."""
-        size = (picture.width * _OVERSAMPLING, picture.height * _OVERSAMPLING)
+        size = (picture.width * self._scale, picture.height * self._scale)
         big = picture.resize(size, Image.Resampling.NEAREST)
-        self._image.paste(big, (left * _OVERSAMPLING, top * _OVERSAMPLING))
+        self._image.paste(big, (round(left * self._scale), round(top * self._scale)))
 
     def save(self, path: Path, bottom: float) -> Path:
         """Write the page down to `bottom` as PNG, and return its path."""
         height = min(self.height, round(bottom))
-        used = self._image.crop((0, 0, self._image.width, height * _OVERSAMPLING))
+        used = self._image.crop((0, 0, self._image.width, height * self._scale))
+        size = (self.width * self.density, height * self.density)
         with replacing(path) as temporary:
-            used.resize((self.width, height), Image.Resampling.LANCZOS).save(temporary)
+            used.resize(size, Image.Resampling.LANCZOS).save(temporary, optimize=True)
         return path
 
     def _up(self, x: float, y: float) -> tuple[float, float]:
-        return x * _OVERSAMPLING, y * _OVERSAMPLING
+        return x * self._scale, y * self._scale
 
 
 def _dashes(
@@ -156,7 +160,7 @@ class Axes:
         x_label: str,
     ) -> None:
         """Draw title, grid, ticks and the label of the x axis."""
-        self.page.text(self.left, self.top - 30, title, 16)
+        self.page.text(self.left, self.top - 38, title, 16)
         for value, text in y_ticks:
             _, y = self.place(self.x_range[0], value)
             self.page.line([(self.left, y), (self.right, y)], FAINT)
@@ -192,10 +196,7 @@ class Axes:
         """Draw a dashed upright line with a label at its top."""
         place, _ = self.place(x, 0)
         self.page.line([(place, self.top), (place, self.bottom)], color, 1.5, dash=5)
-        left = place > (self.left + self.right) / 2
-        self.page.text(
-            place + (-6 if left else 6), self.top + 4, text, 12, color, "ra" if left else "la"
-        )
+        self.page.text(place, self.top - 5, text, 12, color, "ms")
 
 
 def legend(
