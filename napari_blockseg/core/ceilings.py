@@ -130,7 +130,7 @@ class CeilingTable:
         best = counts[..., 1:].argmax(-1) + 1
         seen = counts[..., 1:].any(-1)
         self._owned[block] += np.bincount(best[seen], minlength=self.n_classes + 1)[1:]
-        majority: IntArray = best.astype(np.int32).repeat(block, 0).repeat(block, 1)
+        majority: IntArray = best.astype(np.uint16).repeat(block, 0).repeat(block, 1)
         return majority
 
     def _low_passed(self, mask: IntArray) -> list[IntArray]:

@@ -43,6 +43,7 @@ class LargestClass:
     -----
     As ``argmax(0) + 1`` over all K maps: ties go to the lowest class, and a class that is not
     given counts as a map of zeros (it can win only where all the others are in negative lobes).
+    K is at most 65535.
 
     Examples
     --------
@@ -55,14 +56,14 @@ class LargestClass:
 
     def __init__(self) -> None:
         self._best: FloatArray = np.empty((0, 0))
-        self._value: IntArray = np.empty((0, 0), np.int32)
+        self._value: IntArray = np.empty((0, 0), np.uint16)
         self._given: set[int] = set()
 
     def add(self, value: int, one: FloatArray) -> None:
         """Compare the map of a class, (rows, cols); values have to rise from call to call."""
         if not self._given:
             self._best = one.copy()
-            self._value = np.full(one.shape, value, np.int32)
+            self._value = np.full(one.shape, value, np.uint16)
         better = one > self._best
         self._best[better] = one[better]
         self._value[better] = value
@@ -74,7 +75,7 @@ class LargestClass:
         if absent is None:
             return self._value
         zero_wins = (self._best < 0) | ((self._best == 0) & (self._value > absent))
-        return np.where(zero_wins, absent, self._value)
+        return np.where(zero_wins, np.uint16(absent), self._value)
 
 
 def band_limited_labels(values: IntArray, n_classes: int, cutoff: float) -> IntArray:
@@ -98,4 +99,4 @@ def band_limited_labels(values: IntArray, n_classes: int, cutoff: float) -> IntA
     largest = LargestClass()
     for value, spectrum in class_spectra(values, n_classes, np.float64):
         largest.add(value, low_pass(spectrum, shape, cutoff))
-    return largest.values(n_classes) if values.any() else np.zeros(shape, np.int32)
+    return largest.values(n_classes) if values.any() else np.zeros(shape, np.uint16)

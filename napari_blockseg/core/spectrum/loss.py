@@ -82,7 +82,9 @@ class LossSpectrumSum:
     -----
     Images may differ in size: every image is cut at the same frequencies, the sums are added and
     divided once by all labelled pixels. Besides the logits, memory holds a few maps of one image,
-    whatever the number of classes.
+    whatever the number of classes. FFTs run in the precision of the logits, sums in float64: with
+    float32 logits `truncated` is good to about 1e-7 of `mean_term`, `cross_entropy` to 1e-5 of
+    itself; give float64 to see closer than that.
 
     Examples
     --------

@@ -39,7 +39,8 @@ class RadialProfile:
     def mean_power(self) -> FloatArray:
         """Energy a bin, (K, n): what one usually plots; NaN in rings without a bin."""
         empty = np.full(self.energy.shape, np.nan)
-        return np.divide(self.energy, self.bins, out=empty, where=self.bins > 0)
+        mean: FloatArray = np.divide(self.energy, self.bins, out=empty, where=self.bins > 0)
+        return mean
 
 
 def radial_profile(
