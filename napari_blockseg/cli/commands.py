@@ -7,6 +7,7 @@ import typer
 from napari_blockseg.cli.analyse import analyse
 from napari_blockseg.cli.costs import cost
 from napari_blockseg.cli.demo.command import demo
+from napari_blockseg.cli.export import export
 from napari_blockseg.cli.napari_start import annotate
 from napari_blockseg.cli.prediction import predict
 from napari_blockseg.cli.prepare import new, simulate
@@ -33,6 +34,7 @@ _COMMANDS = (
     (predict, "blockseg predict cells.blockseg/models/run-1 photos --out masks"),
     (evaluate, "blockseg evaluate --predictions masks --masks truth --json scores.json"),
     (cost, "blockseg cost --encoder tf_efficientnet_lite0 --size 512"),
+    (export, "blockseg export cells.blockseg/models/run-1 --format onnx --out cells.onnx"),
     (worker, """echo '{"id": 0, "type": "hello", "protocol": 1}' | blockseg worker"""),
 )
 

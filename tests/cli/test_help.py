@@ -13,7 +13,7 @@ from napari_blockseg.core.errors import ModelError
 
 COMMANDS = (
     *("demo", "annotate", "new", "simulate", "spectrum", "train", "analyse", "predict"),
-    *("evaluate", "cost", "worker"),
+    *("evaluate", "cost", "export", "worker"),
 )
 HEAVY = {"torch", "torchvision", "timm", "napari", "qtpy", "scipy", "numpy", "tifffile", "PIL"}
 
@@ -73,6 +73,7 @@ def test_help_takes_a_few_times_as_long_as_python_alone():
         ("analyse", "model", "project", "--tolerance", "1"),
         ("cost", "--size", "3"),
         ("cost", "--network", "unet"),
+        ("export", "model"),
     ],
 )
 def test_wrong_use_is_exit_code_2(run, args):
@@ -90,6 +91,7 @@ def test_wrong_use_is_exit_code_2(run, args):
         ("evaluate", "--predictions", "nowhere", "--masks", "nowhere"),
         ("analyse", "nowhere", "nowhere"),
         ("cost", "--encoder", "no_such_encoder"),
+        ("export", "nowhere", "--out", "m.onnx"),
         ("demo", "--sample", "no_such_sample"),
     ],
 )
