@@ -4,6 +4,7 @@ Pillow comes with napari and draws text and lines; the plots of the dock need Qt
 library would be a large dependency for two figures.
 """
 
+from napari_blockseg.cli.pictures.analysis import draw_layers, draw_loss, draw_trials
 from napari_blockseg.cli.pictures.colors import readable
 from napari_blockseg.cli.pictures.overlay import draw_overlay
 from napari_blockseg.cli.pictures.spectrum import draw_ceilings, draw_curves, draw_spectrum
@@ -12,8 +13,11 @@ from napari_blockseg.cli.pictures.strip import draw_strip
 __all__ = [
     "draw_ceilings",
     "draw_curves",
+    "draw_layers",
+    "draw_loss",
     "draw_overlay",
     "draw_spectrum",
     "draw_strip",
+    "draw_trials",
     "readable",
 ]

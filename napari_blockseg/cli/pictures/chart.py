@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -160,7 +161,7 @@ class Axes:
         x_label: str,
     ) -> None:
         """Draw title, grid, ticks and the label of the x axis."""
-        self.page.text(self.left, self.top - 38, title, 16)
+        self.page.text(self.left, self.top - 44, title, 16)
         for value, text in y_ticks:
             _, y = self.place(self.x_range[0], value)
             self.page.line([(self.left, y), (self.right, y)], FAINT)
@@ -191,6 +192,12 @@ class Axes:
             for point in run if dots else ():
                 self.page.dot(*point, width * 1.6, color)
             run = []
+
+    def dashed(self, xs: Sequence[float], ys: Sequence[float], color: Color) -> None:
+        """Draw a dashed curve between the points that are known."""
+        known = [self.place(x, y) for x, y in zip(xs, ys, strict=True) if not math.isnan(y)]
+        for start, end in pairwise(known):
+            self.page.line([start, end], color, 1.6, dash=5)
 
     def mark(self, x: float, text: str, color: Color = INK) -> None:
         """Draw a dashed upright line with a label at its top."""

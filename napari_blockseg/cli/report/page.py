@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from napari_blockseg.cli.report.script import JS
 from napari_blockseg.cli.report.style import CSS
@@ -14,7 +14,8 @@ from napari_blockseg.cli.report.style import CSS
 if TYPE_CHECKING:
     from PIL import Image
 
-    from napari_blockseg.core.classes import ClassInfo
+#: Label of the curves in the charts, name, color.
+Entry: TypeAlias = tuple[str, str, tuple[int, int, int]]
 
 #: An icon of nothing, so that no browser asks for favicon.ico.
 _NO_ICON = '<link rel="icon" href="data:,">'
@@ -65,20 +66,36 @@ def tiles(facts: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{boxes}</dl>'
 
 
-def chips(classes: Sequence[ClassInfo]) -> str:
-    """Return the legend of the charts: a button a class, which hides and shows it in all."""
-    buttons = "".join(
-        f'<button type="button" aria-pressed="true" data-label="{info.value}">'
-        f"{swatch(info.color)}{escape(info.name)}</button>"
-        for info in classes
+def pair(left: str, right: str) -> str:
+    """Return two things side by side, or below one another where there is no room."""
+    return f'<div class="pair"><div>{left}</div><div>{right}</div></div>'
+
+
+def footer(command: str, numbers: str) -> str:
+    """Return what stands at the end: which command wrote it, and the file with the numbers."""
+    from napari_blockseg import __version__
+
+    return (
+        f"<footer><p>Written by napari-blockseg {escape(__version__)} (<code>blockseg "
+        f"{escape(command)}</code>). All numbers are in <code>{escape(numbers)}</code> beside this "
+        "page, the curves as PNG too.</p></footer>"
     )
-    label = "Classes; press to hide or show the curve"
-    return f'<div class="chips" role="group" aria-label="{label}">{buttons}</div>'
 
 
-def legend(classes: Sequence[ClassInfo]) -> str:
-    """Return colors and names of the classes."""
-    names = " ".join(f"<span>{swatch(info.color)}{escape(info.name)}</span>" for info in classes)
+def chips(entries: Sequence[Entry]) -> str:
+    """Return the legend of the charts: a button an entry, which hides and shows it in all."""
+    buttons = "".join(
+        f'<button type="button" aria-pressed="true" data-label="{escape(label)}">'
+        f"{swatch(color)}{escape(name)}</button>"
+        for label, name, color in entries
+    )
+    about = "Press to hide or show a curve"
+    return f'<div class="chips" role="group" aria-label="{about}">{buttons}</div>'
+
+
+def legend(entries: Sequence[Entry]) -> str:
+    """Return colors and names."""
+    names = " ".join(f"<span>{swatch(color)}{escape(name)}</span>" for _, name, color in entries)
     return f'<p class="legend">{names}</p>'
 
 

@@ -35,7 +35,7 @@ def spectrum_page(findings: Findings) -> str:
         parts.append(_examples(findings))
     if findings.rows:
         parts += [_which_size(findings), _ceilings(findings)]
-    parts += [_spectrum(findings), _how(findings), _footer()]
+    parts += [_spectrum(findings), _how(findings), page.footer("spectrum", "spectrum.json")]
     return page.document(f"{title} - label spectrum", parts)
 
 
@@ -56,12 +56,16 @@ def _head(findings: Findings, title: str) -> str:
     )
 
 
+def _entries(findings: Findings) -> list[page.Entry]:
+    return [(str(info.value), info.name, info.color) for info in findings.classes]
+
+
 # -- pictures ------------------------------------------------------------------------------------
 
 
 def _examples(findings: Findings) -> str:
     strips = "".join(_strip(example, findings) for example in findings.examples)
-    legend = page.legend(findings.classes)
+    legend = page.legend(_entries(findings))
     return page.section("See what each block size loses", legend, strips)
 
 
@@ -109,7 +113,7 @@ def _which_size(findings: Findings) -> str:
         f'<dl class="sizes">{groups}</dl>',
         page.paragraph(note, "muted") if note else "",
         _heat_table(findings),
-        page.chips(findings.classes),
+        page.chips(_entries(findings)),
         class_ceilings_chart(findings).html(),
     )
 
@@ -186,7 +190,7 @@ def _spectrum(findings: Findings) -> str:
         "The label spectrum",
         page.paragraph(words.SPECTRUM),
         page.paragraph(note, "warn") if note else "",
-        page.chips(findings.classes),
+        page.chips(_entries(findings)),
         page.choice("Vertical axis:", ["spectrum"], [_LINEAR, _LOG]),
         spectrum_chart(findings).html(),
     )
@@ -201,13 +205,4 @@ def _how(findings: Findings) -> str:
             page.section("What to distrust", page.items(words.distrust(findings))),
             page.section("How this was computed", page.named(words.how(findings))),
         ]
-    )
-
-
-def _footer() -> str:
-    from napari_blockseg import __version__
-
-    return (
-        f"<footer><p>Written by napari-blockseg {escape(__version__)} (<code>blockseg spectrum"
-        "</code>). All numbers are in <code>spectrum.json</code> beside this page.</p></footer>"
     )

@@ -73,6 +73,8 @@ td.lost {
   color: var(--muted);
   background: repeating-linear-gradient(135deg, transparent 0 5px, var(--hatch) 5px 8px);
 }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
+.pair > div { min-width: 0; }
 .chart { margin: .5rem 0; min-height: 20rem; }
 .warn { border-left: 4px solid var(--warn); padding-left: .8rem; }
 dl.sizes { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1rem; }
