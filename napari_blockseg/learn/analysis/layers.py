@@ -30,6 +30,10 @@ _NAMES = {
     "low_level": ("low-level projection", "decoder"),
     "fuse": ("fused features", "decoder"),
     "head": ("logits", "head"),
+    # Ways to another grid that are learned are layers too.
+    "before_way": ("way to the ASPP", "aspp"),
+    "after_way": ("way from the ASPP", "decoder"),
+    "low_way": ("way of the low-level features", "decoder"),
 }
 
 
@@ -49,18 +53,30 @@ class LayerProbe:
     ----------
     network : Network
         Nothing of it is changed; hooks are removed when listening ends.
+
+    Attributes
+    ----------
+    features : list of (n, channels, rows, cols) tensors
+        The encoder's of the last pass.
+    coarse : (n, K, cell rows, cell cols) tensor
+        Logits of the last pass on the decoder's grid.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._seen: list[Seen] = []
+        self.features: list[Tensor] = []
+        self.coarse = torch.zeros(0)
 
     @contextmanager
     def listening(self) -> Iterator[list[Seen]]:
         """Yield a list that fills with every layer's output, in the order of computing."""
         self._seen = []
         encoder, decoder = self._network.encoder, self._network.decoder
-        handles = [encoder.register_forward_hook(self._on_encoder)]
+        handles = [
+            encoder.register_forward_hook(self._on_encoder),
+            decoder.register_forward_hook(self._on_decoder),
+        ]
         for child, module in _children(decoder):
             name, stage = _NAMES.get(child, (child, "decoder"))
             handles.append(module.register_forward_hook(partial(self._on_layer, name, stage)))
@@ -71,8 +87,12 @@ class LayerProbe:
                 handle.remove()
 
     def _on_encoder(self, module: nn.Module, inputs: Any, outputs: list[Tensor]) -> None:
+        self.features = list(outputs)
         for number, output in enumerate(outputs, start=1):
             self._take(f"encoder stage {number}", "encoder", output)
+
+    def _on_decoder(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.coarse = output
 
     def _on_layer(self, name: str, stage: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim == 4:
@@ -88,7 +108,8 @@ def _children(decoder: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield a decoder's layers; those of a list of modules one by one."""
     for name, module in decoder.named_children():
         if isinstance(module, nn.ModuleList):
-            yield from ((f"{name} {i}", one) for i, one in enumerate(module, start=1))
+            single = name.removesuffix("s")
+            yield from ((f"{single} {i}", one) for i, one in enumerate(module, start=1))
         else:
             yield name, module
 

@@ -19,7 +19,7 @@ from napari_blockseg.learn.analysis.layers import LayerProbe, Seen
 from napari_blockseg.learn.analysis.pieces import Piece
 from napari_blockseg.learn.losses import batch_loss
 from napari_blockseg.learn.stitching import RowUpsampler
-from napari_blockseg.nets.network import MULTIPLE, Network, pad_to_multiple
+from napari_blockseg.nets.network import MULTIPLE, Network
 from napari_blockseg.nets.truncation import upsample
 
 FloatArray = NDArray[np.floating[Any]]
@@ -71,25 +71,28 @@ def run_network(
     layers : bool
         Whether to listen to the layers.
     """
-    image = piece.image[None].to(device=device, dtype=torch.float32)
-    image = pad_to_multiple(image, MULTIPLE).contiguous(memory_format=torch.channels_last)
+    image = piece.image[None].to(
+        device=device, dtype=torch.float32, memory_format=torch.channels_last
+    )
+    probe = LayerProbe(network)
     # The caller may be in any mode; the graph is needed for the layers, and only for them.
     with torch.inference_mode(False), torch.set_grad_enabled(layers):
-        probe = LayerProbe(network)
         with probe.listening() as seen:
-            features = network.encoder(image.requires_grad_(layers))
-            coarse = network.decoder(features)
-        logits = at_working_scale(coarse, network.decoder_stride, piece)
+            logits = network(image.requires_grad_(layers))
         if layers:
             target = piece.target.to(device)
             batch_loss(logits, [target], weights.to(device), kind).backward()  # type: ignore[no-untyped-call]
     return Pass(
-        coarse=coarse[0].detach().float().cpu(),
+        coarse=probe.coarse[0].detach().float().cpu(),
         logits=logits[0].detach().float().cpu().numpy(),
-        features=[one.detach() for one in features],
+        features=[one.detach() for one in probe.features],
         layers=seen if layers else [],
-        padded=(image.shape[-2], image.shape[-1]),
+        padded=(_padded(image.shape[-2]), _padded(image.shape[-1])),
     )
+
+
+def _padded(length: int) -> int:
+    return -(-length // MULTIPLE) * MULTIPLE
 
 
 def at_working_scale(coarse: Tensor, stride: int, piece: Piece) -> Tensor:
