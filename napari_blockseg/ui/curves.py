@@ -1,8 +1,4 @@
-"""Geometry of the plots: what is drawn where, in which color. Pure numpy, no Qt.
-
-The frequency axis is drawn as ``log2(cutoff)``, labelled by the block size that resolves a cutoff
-(``0.5 / cutoff`` pixels): one unit to the left is a grid twice as coarse.
-"""
+"""Geometry of the plots: what is drawn where, in which color. Pure numpy, no Qt."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
-    from napari_blockseg.core.spectrum import LabelSpectrum
 
 Color = tuple[int, int, int]
 FloatArray = NDArray[np.float64]
@@ -36,6 +31,8 @@ class Curve:
     width: float = 1.6
     #: (low, high) of a band around the line, None without one.
     band: tuple[FloatArray, FloatArray] | None = None
+    #: Lengths of dash and gap, in widths of the line; None for a whole line.
+    dash: tuple[float, float] | None = None
 
 
 @dataclass
@@ -94,57 +91,6 @@ def mixed(first: Color, second: Color, share: float) -> Color:
     """Return the color that lies `share` of the way from `first` to `second`."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return (red, green, blue)
-
-
-def spectrum_curves(
-    spectrum: LabelSpectrum, classes: Sequence[ClassInfo], background: Color
-) -> list[Curve]:
-    """Return one curve per class that the labels hold: share of energy up to a cutoff.
-
-    Parameters
-    ----------
-    spectrum
-        The label spectrum; ``energy[k]`` belongs to ``classes[k]``.
-    classes
-        The project's classes.
-    background
-        Color behind the curves.
-    """
-    with np.errstate(divide="ignore"):
-        x = np.log2(np.asarray(spectrum.cutoffs, dtype=float))
-    keep = np.isfinite(x)
-    curves = []
-    for info, energy in zip(classes, spectrum.energy, strict=False):
-        if np.isfinite(energy[keep]).any():
-            color = readable(info.color, background)
-            curves.append(Curve(info.name, x[keep], np.asarray(energy, float)[keep], color))
-    return curves
-
-
-def block_ticks(low: float, high: float, at_most: int = 7) -> list[tuple[float, str]]:
-    """Return ticks (log2 of a cutoff, block size in pixels as text) for powers of two.
-
-    Parameters
-    ----------
-    low, high
-        Range of the axis, log2 of cycles per pixel.
-    at_most
-        Every second one (or third, ...) is left out when there would be more.
-    """
-    first, last = math.ceil(-1 - high - 1e-9), math.floor(-1 - low + 1e-9)
-    exponents = list(range(max(first, 0), last + 1))
-    stride = max(1, math.ceil(len(exponents) / at_most))
-    return [(-1.0 - n, str(2**n)) for n in exponents[::stride]]
-
-
-def energy_at(spectrum: LabelSpectrum, cutoff: float) -> FloatArray:
-    """Return each class's share of energy up to a cutoff (cycles per pixel), NaN if absent."""
-    cutoffs = np.asarray(spectrum.cutoffs, dtype=float)
-    index = int(np.searchsorted(cutoffs, cutoff * (1 + 1e-9), side="right")) - 1
-    energy = np.asarray(spectrum.energy, dtype=float)
-    if index < 0:
-        return np.where(np.isnan(energy).all(axis=1), np.nan, 0.0)
-    return energy[:, index]
 
 
 def thinned(

@@ -111,7 +111,12 @@ class BlockSegDock(QWidget):
         session, paint = self.session, self.paint
         self.brush = BrushLink(session, paint, self.overlay, self)
         self.jobs = Jobs(
-            session, WorkerClient(saved_command(), self), self.train, self.predict, self
+            session,
+            WorkerClient(saved_command(), self),
+            self.train,
+            self.predict,
+            self.spectrum,
+            self,
         )
         self.spectrum.regrid_requested.connect(session.regrid)
         for title, panel in (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
+from napari_blockseg.ui.analyse_job import AnalyseJob
 from napari_blockseg.ui.job_bar import WorkerStrip
 from napari_blockseg.ui.predict_jobs import PredictJobs
 from napari_blockseg.ui.train_job import TrainJob
@@ -13,6 +14,7 @@ from napari_blockseg.ui.worker_setting import WorkerRows
 
 if TYPE_CHECKING:
     from napari_blockseg.ui.panels.predict import PredictPanel
+    from napari_blockseg.ui.panels.spectrum import SpectrumPanel
     from napari_blockseg.ui.panels.train import TrainPanel
     from napari_blockseg.ui.session import Session
     from napari_blockseg.ui.worker_client import WorkerClient
@@ -30,6 +32,8 @@ class Jobs(QObject):
         The worker, started with the first job.
     train, predict
         The panels; each gets a strip that tells when the worker is not well.
+    spectrum
+        The panel over whose curves a model's loss is laid.
     parent
         Qt parent.
     """
@@ -40,6 +44,7 @@ class Jobs(QObject):
         client: WorkerClient,
         train: TrainPanel,
         predict: PredictPanel,
+        spectrum: SpectrumPanel,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -47,6 +52,8 @@ class Jobs(QObject):
         self._train = train
         self.training = TrainJob(session, client, train, self)
         self.predictions = PredictJobs(session, client, predict, self.training, self)
+        self.analyses = AnalyseJob(session, client, spectrum.overlay, self.training, self)
+        self.analyses.loaded.connect(spectrum.set_analysis)
         self.setting = WorkerRows(train.more_form, self)
         self.setting.changed.connect(self._on_command_changed)
         self.setting.problem.connect(self._on_setting_problem)
@@ -66,5 +73,6 @@ class Jobs(QObject):
         """End threads and the worker; waits for nothing."""
         self._train.unfollow()
         self.predictions.close()
+        self.analyses.close()
         self.training.close()
         self.client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,9 +21,12 @@ class Latest(QObject):
     work
         The function. It must not touch Qt or napari objects.
     interval_ms
-        Least time between two starts.
+        Least time between an answer and the next start.
     parent
         Qt parent.
+    rests
+        Whether it rests at least as long as the last answer took: work that is not urgent leaves
+        the processor to others then.
     """
 
     #: What `work` returned.
@@ -32,7 +36,11 @@ class Latest(QObject):
     _arrived = Signal(object)
 
     def __init__(
-        self, work: Callable[..., Any], interval_ms: int = 0, parent: QObject | None = None
+        self,
+        work: Callable[..., Any],
+        interval_ms: int = 0,
+        parent: QObject | None = None,
+        rests: bool = False,
     ) -> None:
         super().__init__(parent)
         self._work = work
@@ -41,6 +49,7 @@ class Latest(QObject):
         self._running = False
         self._closed = False
         self._generation = 0
+        self._interval, self._rests = interval_ms, rests
         self._rest = QTimer(self, interval=interval_ms, singleShot=True)
         self._rest.timeout.connect(self._go_on)
         self._arrived.connect(self._on_arrived)
@@ -78,21 +87,23 @@ class Latest(QObject):
         self._pool.submit(self._run, self._generation, args)
 
     def _run(self, generation: int, args: tuple[Any, ...]) -> None:
+        start = time.monotonic()
         try:
             result, error = self._work(*args), None
         except Exception as raised:  # handed to `failed`: a thread must not lose an error
             result, error = None, raised
         try:
             # One tuple: PySide 6.12 miscounts references to a None that crosses threads.
-            self._arrived.emit((generation, result, error))
+            self._arrived.emit((generation, result, error, time.monotonic() - start))
         except RuntimeError:
             return  # Qt has deleted this object: nobody is left to tell
 
-    def _on_arrived(self, answer: tuple[int, Any, Exception | None]) -> None:
-        generation, result, error = answer
+    def _on_arrived(self, answer: tuple[int, Any, Exception | None, float]) -> None:
+        generation, result, error, seconds = answer
         self._running = False
-        if self._rest.interval():
-            self._rest.start()
+        rest = max(self._interval, round(1000 * seconds) if self._rests else 0)
+        if rest:
+            self._rest.start(rest)
         if generation == self._generation:
             if error is None:
                 self.done.emit(result)

@@ -14,14 +14,13 @@ import qtpy
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 
 import pyqtgraph as pg
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_blockseg.ui.curves import (
     Color,
     Curve,
     TrainingHistory,
-    block_ticks,
     iou_curves,
     loss_curves,
     mixed,
@@ -30,7 +29,8 @@ from napari_blockseg.ui.curves import (
 if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
 
-_SHARES = [(0.0, "0"), (0.25, ""), (0.5, "50"), (0.75, ""), (1.0, "100 %")]
+#: Ticks of an axis of shares.
+SHARES = [(0.0, "0"), (0.25, ""), (0.5, "50"), (0.75, ""), (1.0, "100 %")]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def theme_colors(theme_id: str) -> PlotColors:
     )
 
 
-class _Canvas(QWidget):
+class Canvas(QWidget):
     """A pyqtgraph view that does not move under the mouse, with a text for when it is empty."""
 
     def __init__(self, height: int, parent: QWidget | None = None) -> None:
@@ -132,7 +132,7 @@ class _Canvas(QWidget):
             if key not in self._lines:
                 self._lines[key] = plot.plot([], [], antialias=True, connect="finite")
             line = self._lines[key]
-            line.setPen(pg.mkPen(curve.color, width=curve.width))
+            line.setPen(pg.mkPen(curve.color, width=curve.width, dash=curve.dash))
             single = len(curve.x) == 1
             line.setSymbol("o" if single else None)
             line.setSymbolSize(6)
@@ -141,71 +141,7 @@ class _Canvas(QWidget):
             line.setZValue(depth)
 
 
-class SpectrumCanvas(_Canvas):
-    """Label spectrum: share of energy up to a cutoff, per class, with a cutoff that can be moved.
-
-    The axis names a cutoff by the block that resolves it. Beyond the block Nyquist, which is the
-    present grid, nothing is known; the plot ends there.
-    """
-
-    #: The user moved the cutoff: cycles per pixel.
-    cutoff_moved = Signal(float)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(170, parent)
-        self.plot = self._add_plot(0)
-        self.plot.setYRange(0, 1, padding=0.06)
-        self.plot.getAxis("left").setTicks([_SHARES])
-        self.plot.setLabel("bottom", "block that resolves it (pixels)")
-        self.nyquist = pg.InfiniteLine(angle=90, movable=False)
-        self.cutoff = pg.InfiniteLine(angle=90, movable=True)
-        self.cutoff_label = pg.InfLineLabel(self.cutoff, "", position=0.08, movable=False)
-        for line in (self.nyquist, self.cutoff):
-            self.plot.addItem(line, ignoreBounds=True)
-            line.setZValue(100)
-        self.cutoff.setCursor(Qt.CursorShape.SplitHCursor)
-        self.cutoff.sigPositionChanged.connect(self._on_cutoff_moved)
-        self._silent = False
-        self.set_colors(self.colors)
-
-    def set_colors(self, colors: PlotColors) -> None:
-        """Take the colors of a theme."""
-        super().set_colors(colors)
-        self.nyquist.setPen(pg.mkPen(colors.grid, width=1.5, style=Qt.PenStyle.DashLine))
-        self.cutoff.setPen(pg.mkPen(colors.text, width=1.5))
-        self.cutoff.setHoverPen(pg.mkPen(colors.accent, width=3))
-        self.cutoff_label.setColor(colors.text)
-        self.cutoff_label.fill = pg.mkBrush(*colors.background, 210)
-
-    def show_curves(self, curves: Sequence[Curve], low: float, block: int) -> None:
-        """Draw the spectrum from a lowest cutoff (cycles per pixel) to the grid's Nyquist."""
-        left, right = float(np.log2(low)), float(np.log2(0.5 / block))
-        self.plot.setXRange(left, right, padding=0.02)
-        self.plot.getAxis("bottom").setTicks([block_ticks(left, right)])
-        self.nyquist.setPos(right)
-        self._silent = True
-        self.cutoff.setBounds((left, right))
-        self._silent = False
-        self._draw(self.plot, curves)
-
-    def set_cutoff(self, cutoff: float) -> None:
-        """Move the cutoff line, cycles per pixel; says nothing."""
-        self._silent = True
-        self.cutoff.setPos(float(np.log2(cutoff)))
-        self._silent = False
-        self._label_cutoff()
-
-    def _label_cutoff(self) -> None:
-        cutoff = 2.0 ** self.cutoff.value()
-        self.cutoff_label.setFormat(f"{cutoff:.3g}/px")
-
-    def _on_cutoff_moved(self) -> None:
-        if not self._silent:
-            self._label_cutoff()
-            self.cutoff_moved.emit(float(2.0 ** self.cutoff.value()))
-
-
-class TrainingCanvas(_Canvas):
+class TrainingCanvas(Canvas):
     """Training as it goes: loss above, held-out IoU below, over steps."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -215,7 +151,7 @@ class TrainingCanvas(_Canvas):
         self.iou.setXLink(self.loss)
         # With a grid, pyqtgraph drops labels that reach out of the plot: leave them room.
         self.iou.setYRange(0, 1, padding=0.12)
-        self.iou.getAxis("left").setTicks([_SHARES])
+        self.iou.getAxis("left").setTicks([SHARES])
         self.loss.setLabel("left", "loss")
         self.iou.setLabel("left", "IoU")
         self.iou.setLabel("bottom", "step")

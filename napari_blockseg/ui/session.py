@@ -218,6 +218,16 @@ class Session(QObject):
         sheet = self._sheet_of(image_id)
         return None if sheet is None else sheet.labels()
 
+    def read_labels(
+        self,
+        image_id: str,
+        then: Callable[[BlockLabels], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Read the labels of any image in the background; all that was painted by now is in."""
+        if self.project is not None:
+            self._disk.submit(partial(self.project.load_labels, image_id), then, failed)
+
     def slice_index(self) -> tuple[int, ...]:
         """Return the position in the image's leading axes; () for a 2-D image."""
         return self._easel.slice_index()

@@ -195,6 +195,18 @@ class WorkerClient(QObject):
             uncertainty=uncertainty,
         )
 
+    def analyse(
+        self, project: Path, run: str, max_images: int | None = None, layers: bool = False
+    ) -> int:
+        """Ask for a run's loss by frequency (and, slower, its layers'), return the request's id.
+
+        At most `max_images` are looked at, all if None; the result goes into the run's folder.
+        """
+        there = self.command.to_worker(project)
+        return self.request(
+            "analyse", project=there, model=run, max_images=max_images, layers=layers
+        )
+
     def request(self, kind: str, **fields: Any) -> int:
         """Send a request of this type (or keep it until the worker is ready), return its id."""
         number = self._take_id()

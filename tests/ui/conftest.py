@@ -23,6 +23,13 @@ def qtbot(qtbot):
     return qtbot
 
 
+@pytest.fixture(autouse=True)
+def own_choices(tmp_path_factory, monkeypatch):
+    """Keep what a test chooses out of the user's own settings."""
+    path = tmp_path_factory.mktemp("config") / "choices.json"
+    monkeypatch.setattr("napari_blockseg.ui.remembered.choices_file", lambda: path)
+
+
 class Mouse:
     """Real mouse and key events on the canvas, at pixels of an image layer."""
 

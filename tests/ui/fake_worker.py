@@ -54,6 +54,8 @@ def serve(how: str) -> None:
                     seconds=0.1,
                     classes={"sky": 4},
                 )
+        elif kind == "analyse":
+            analyse(how, request)
         elif kind in ("pause", "resume", "stop"):
             states = {"pause": "paused", "resume": "training", "stop": "idle"}
             say(id=number, type="state", state=states[kind])
@@ -81,6 +83,51 @@ def write_mask(request: dict) -> None:
     path = Path(request["project"]) / request["out"]
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, np.full((row1 - row0, col1 - col0), 2, np.uint8))
+
+
+def analyse(how: str, request: dict) -> None:
+    """Measure a made-up loss of every image, in two steps."""
+    number = request["id"]
+    if how == "no-model":
+        say(id=number, type="error", message="The model is damaged.", kind="ModelError")
+        return
+    say(id=number, type="analysis_progress", done=1, total=2, what="images")
+    if how == "hang":
+        return
+    if how == "die":
+        os._exit(3)
+    folder = Path(request["project"]) / "models" / request["model"]
+    loss = {
+        "cutoffs": [0.001, 0.01, 0.03, 0.5],
+        "truncated": [0.9, 0.8, 0.5, 0.4],
+        "cross_entropy": 0.4,
+        "mean_term": 0.9,
+        "discrepancy": [None] * 4,
+        "discrepancy_of_mean": [None] * 4,
+    }
+    moment = {"moment": "end", "step": 9, "loss": loss, "miou": None, "pixel_accuracy": None}
+    analysis = {
+        "model": request["model"],
+        "network": "deeplabv3plus",
+        "encoder": "fake",
+        "decoder_stride": 4,
+        "scale": 1.0,
+        "block": 16,
+        "classes": ["sky", "road", "tree"],
+        "images": 2,
+        "pixels": 100,
+        "truth": "block labels",
+        "tolerance": 0.01,
+        "label_cutoffs": [],
+        "label_energy": [],
+        "checkpoints": [moment],
+        "trials": [],
+        "recommended_stride": None,
+        "reason": "",
+    }
+    (folder / "analysis.json").write_text(json.dumps(analysis), encoding="utf-8")
+    path = f"models/{request['model']}/analysis.json"
+    say(id=number, type="analysis_done", path=path, seconds=0.1)
 
 
 def train(how: str, number: int) -> None:

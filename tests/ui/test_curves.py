@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,17 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_blockseg.core.classes import default_color, make_classes
-from napari_blockseg.core.spectrum import label_spectrum
 from napari_blockseg.ui.curves import (
     TrainingHistory,
-    block_ticks,
     contrast,
-    energy_at,
     iou_curves,
     loss_curves,
     readable,
     smoothed,
-    spectrum_curves,
     thinned,
 )
 
@@ -44,35 +39,6 @@ def test_colors_that_are_readable_stay_as_they_are(index):
     color = default_color(index)
     if contrast(color, DARK) >= 2.6:
         assert readable(color, DARK) == color
-
-
-def test_ticks_are_block_sizes_from_fine_to_coarse():
-    ticks = block_ticks(math.log2(0.5 / 256), math.log2(0.5 / 16))
-    assert [text for _, text in ticks] == ["16", "32", "64", "128", "256"]
-    assert ticks[0][0] == pytest.approx(math.log2(0.5 / 16))
-
-
-def test_few_ticks_on_a_long_axis_and_none_below_a_pixel():
-    assert len(block_ticks(math.log2(0.5 / 2**20), 0.0)) <= 7
-    assert block_ticks(-3, 2)[0][1] == "1"
-
-
-def test_energy_at_a_cutoff_is_that_of_the_band_that_includes_it():
-    spectrum = SimpleNamespace(
-        cutoffs=np.array([0.1, 0.2, 0.4]),
-        energy=np.array([[0.3, 0.6, 1.0], [np.nan, np.nan, np.nan]]),
-    )
-    assert energy_at(spectrum, 0.2)[0] == 0.6
-    assert energy_at(spectrum, 0.39)[0] == 0.6
-    assert energy_at(spectrum, 0.05)[0] == 0
-    assert np.isnan(energy_at(spectrum, 0.05)[1])
-
-
-def test_absent_classes_have_no_curve():
-    values = np.where(np.arange(64).reshape(8, 8) % 3 > 1, 1, 3)
-    found = spectrum_curves(label_spectrum(values, 3, 4), make_classes(["a", "b", "c"]), DARK)
-    assert [curve.name for curve in found] == ["a", "c"]
-    assert found[0].x[-1] == pytest.approx(math.log2(0.5 / 4))
 
 
 @given(st.integers(1, 5000), st.integers(2, 300))

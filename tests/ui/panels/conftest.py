@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_blockseg.core.classes import make_classes
+from napari_blockseg.core.errors import ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.ui.worker_client import WorkerClient
@@ -39,6 +40,9 @@ class FakeSession(QObject):
         self.block = 16
         self.image_id = "a"
         self.values = np.zeros((40, 40), np.uint8)
+        self.others: dict[str, np.ndarray] = {}
+        self.index: tuple[int, ...] = ()
+        self.read: list[str] = []
         self.problems: list[str] = []
         self.shown: list[tuple] = []
         self.flushed = 0
@@ -54,17 +58,27 @@ class FakeSession(QObject):
         )
 
     def labels(self, image_id: str | None = None) -> BlockLabels | None:
-        rows, cols = self.values.shape
-        return BlockLabels(
-            BlockGrid((rows * self.block, cols * self.block), self.block), self.values
-        )
+        return None if self.image_id is None else self._on_grid(self.values)
+
+    def _on_grid(self, values: np.ndarray) -> BlockLabels:
+        *leading, rows, cols = values.shape
+        shape = (*leading, rows * self.block, cols * self.block)
+        return BlockLabels(BlockGrid(shape, self.block), values)
+
+    def read_labels(self, image_id, then, failed) -> None:
+        """Answer later, as the disk thread does."""
+        self.read.append(image_id)
+        if image_id in self.others:
+            QTimer.singleShot(1, lambda: then(self._on_grid(self.others[image_id])))
+        else:
+            QTimer.singleShot(1, lambda: failed(ProjectError(f"{image_id} cannot be read")))
 
     def paint(self, values: np.ndarray) -> None:
         self.values = values
         self.labels_changed.emit("a")
 
     def slice_index(self) -> tuple[int, ...]:
-        return ()
+        return self.index
 
     def visible_region(self) -> tuple[int, int, int, int] | None:
         return self.view
