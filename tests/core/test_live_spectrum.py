@@ -100,10 +100,12 @@ def painted(shape: tuple[int, int], coverage: float, seed: int = 0) -> np.ndarra
     return np.where(rng.random(shape) < coverage, rng.integers(1, K + 1, shape), 0)
 
 
-def stroke(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def stroke(
+    values: np.ndarray, rng: np.random.Generator, lowest: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     row, col = rng.integers(0, values.shape[0] - 3), rng.integers(0, values.shape[1] - 3)
     index = np.argwhere(np.ones((2, 3))) + np.array([row, col])
-    new = np.full(len(index), rng.integers(0, K + 1))
+    new = np.full(len(index), rng.integers(lowest, K + 1))
     values[index[:, 0], index[:, 1]] = new
     return index, new
 
@@ -143,6 +145,19 @@ def test_those_that_waited_longest_come_first(monkeypatch) -> None:
     assert (errors[1:3] > 1e-6).all()
 
 
+def test_what_was_settled_is_late_again_when_the_coverage_changes() -> None:
+    values = painted((40, 41), 0.5)
+    values[:4, :4] = 0
+    live = LiveSpectrum(K)
+    live.reset(values)
+    live.settle()
+    values[:3, :3] = 2
+    live.follow(values)
+    assert not live.result().settled
+    live.settle()
+    assert_same(live.result(), label_spectrum(values, K))
+
+
 @pytest.mark.parametrize("coverage", [0.5, 1.0])
 def test_large_grids_are_followed_in_float32_and_settle_exactly(monkeypatch, coverage) -> None:
     monkeypatch.setattr(live_module, "_FLOAT64_CELLS", 0)
@@ -152,7 +167,7 @@ def test_large_grids_are_followed_in_float32_and_settle_exactly(monkeypatch, cov
     rng = np.random.default_rng(0)
     for _ in range(50):
         live.result()
-        live.change(*stroke(values, rng))
+        live.change(*stroke(values, rng, lowest=int(coverage)))
     found, full = live.result(), label_spectrum(values, K)
     assert np.allclose(found.energy, full.energy, atol=1e-5)
     assert not found.settled
