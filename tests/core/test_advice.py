@@ -63,10 +63,10 @@ def test_void_and_small_masks_count_nowhere() -> None:
 @pytest.mark.parametrize("block", [4, 8])
 def test_estimates_are_close_to_the_truth_for_smooth_regions(block: int) -> None:
     mask = blobs(24, seed=3)
-    true = {row.block: row.miou for row in table_of(mask, 2).rows()}
+    true = {row.block: row.miou for row in table_of(mask, 2).rows()} | {1: 1.0}
     labels = BlockLabels.from_mask(mask, block, 2)
     for row in estimate_ceilings([labels], 2):
-        assert row.miou == pytest.approx(true[row.block], abs=row.error)
+        assert row.miou == pytest.approx(true[row.block], abs=0.02)
 
 
 def test_too_little_paint_gives_no_estimate_and_says_so() -> None:

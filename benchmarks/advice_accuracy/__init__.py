@@ -1,0 +1,1 @@
+"""How good the advice is: estimated against true ceilings, predicted against trained networks."""
