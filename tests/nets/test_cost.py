@@ -26,15 +26,28 @@ def test_peak_counts_what_is_alive_at_once():
     assert peak_mib(Chain(), mib) == pytest.approx(2.0, abs=0.01)
 
 
-def test_cost_has_the_promised_shape():
-    cost = count_cost(NetworkConfig(), 128)
+def test_cost_has_the_promised_shape_and_predicts_what_it_did_not_see():
+    cost = count_cost(NetworkConfig(weights="none"), 160)
     assert [row["stride"] for row in cost["strides"]] == [4, 8, 16, 32]
-    assert [row["cells"] for row in cost["strides"]] == [32**2, 16**2, 8**2, 4**2]
+    assert [row["cells"] for row in cost["strides"]] == [40**2, 20**2, 10**2, 5**2]
+    common = {"macs", "bytes", "params", "seconds", "noise", "predicted_seconds", "peak_mib"}
     for row in cost["strides"]:
-        assert set(row) == {"stride", "cells", "macs", "params", "seconds", "peak_mib"}
+        assert set(row) == {"stride", "cells", "layers"} | common
         assert row["seconds"] > 0
+        # Not the accuracy of the model (that is a benchmark's matter): that it is in the region.
+        assert row["predicted_seconds"] == pytest.approx(row["seconds"], rel=0.6)
         assert row["peak_mib"] > row["params"] * 4 / 2**20
-    assert set(cost["encoder_only"]) == {"macs", "seconds"}
+        assert not any(layer["module"].startswith("encoder") for layer in row["layers"])
+    alone = cost["encoder_only"]
+    assert set(alone) == {"layers"} | common
+    for part in ("macs", "bytes", "predicted_seconds"):
+        row = cost["strides"][1]
+        parts = sum(layer[part] for layer in [*alone["layers"], *row["layers"]])
+        assert parts == pytest.approx(row[part], rel=1e-3)
+    assert cost["model"]["fitted_on"] == [4, 16]
+    assert cost["model"]["checked_on"] == [8, 32]
+    errors = [abs(r["predicted_seconds"] / r["seconds"] - 1) for r in cost["strides"][1::2]]
+    assert cost["model"]["worst_error"] == pytest.approx(max(errors), abs=1e-3)
 
 
 def test_truncation_saves_arithmetic_and_keeps_parameters():
@@ -43,7 +56,7 @@ def test_truncation_saves_arithmetic_and_keeps_parameters():
     assert macs == sorted(macs, reverse=True)
     assert macs[1] < 0.6 * macs[0]
     assert len({row["params"] for row in rows}) == 1
-    assert all(row["seconds"] is None for row in rows)
+    assert all(row["seconds"] is row["predicted_seconds"] is None for row in rows)
 
 
 def test_light_form_costs_little_more_than_its_encoder():
