@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.spectrum import (
     band_limit,
+    combine,
     energy_below,
     label_spectrum,
     one_hot,
@@ -123,3 +125,93 @@ def test_block_labels_know_the_low_frequencies_of_the_mask() -> None:
     fine = label_spectrum(mask, 3, 1, cutoffs)
     blocks = label_spectrum(BlockLabels.from_mask(mask, 8, 3).values, 3, 8, cutoffs)
     assert np.abs(fine.mean - blocks.mean).max() < 0.06
+
+
+def seen_at_random(values: np.ndarray, coverage: float, seed: int) -> np.ndarray:
+    return np.where(np.random.default_rng(seed).random(values.shape) < coverage, values, 0)
+
+
+def test_filling_the_last_hole_makes_no_jump() -> None:
+    values = smooth_labels((60, 81), 4, 4.0, 0)
+    full = label_spectrum(values, 4)
+    holes = values.copy()
+    holes[30, 40] = 0
+    assert np.abs(label_spectrum(holes, 4).energy - full.energy).max() < 1e-3
+
+
+def test_shares_never_fall_with_the_cutoff() -> None:
+    found = label_spectrum(seen_at_random(smooth_labels((40, 40), 3, 2.0, 0), 0.1, 0), 3)
+    assert (np.diff(found.energy, axis=1) >= 0).all()
+    assert (np.diff(found.mean) >= 0).all()
+    # The energies stay as they were estimated, so that sums over planes are not biased.
+    assert (np.diff(found.band, axis=1) < 0).any()
+
+
+def strokes_over(shape: tuple[int, int], coverage: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.normal(size=shape), 2)
+    return noise > np.quantile(noise, 1 - coverage)
+
+
+@pytest.mark.parametrize("in_strokes", [False, True])
+def test_two_of_three_curves_lie_within_the_error(in_strokes: bool) -> None:
+    inside, wide = [], []
+    for seed in range(12):
+        values = smooth_labels((64, 72), 3, 4.0, seed)
+        full = label_spectrum(values, 3).energy
+        seen = seen_at_random(values, 0.2, seed)
+        if in_strokes:
+            seen = np.where(strokes_over(values.shape, 0.3, seed), values, 0)
+        found = label_spectrum(seen, 3)
+        # Where something is left to know: not at the far ends of the curve.
+        open_ = (full > 0.02) & (full < 0.98)
+        inside.append((np.abs(found.energy - full) <= found.error)[open_].mean())
+        wide.append(found.error[open_].mean())
+    assert 0.55 < np.mean(inside) < 0.9
+    assert np.mean(wide) < 0.15
+
+
+def test_combined_energies_are_sums() -> None:
+    planes = [smooth_labels((40, 50), 3, 4.0, 0), seen_at_random(np.full((30, 30), 2), 0.5, 0)]
+    planes[1][3:9, 3:9] = 1
+    one, other = (label_spectrum(plane, 3, block=8) for plane in planes)
+    both = combine([one, other])
+    assert np.allclose(both.total, one.total + other.total)
+    expected = (one.band[0, 9] + other.band[0, 9]) / (one.total[0] + other.total[0])
+    assert np.isclose(both.energy[0, 9], expected)
+    # Class 3 is in the first plane only.
+    assert np.allclose(both.energy[2], one.energy[2])
+    assert np.isclose(both.coverage, (2000 + other.cells) / 2900)
+    assert np.allclose(both.error[0], other.error[0] * other.total[0] / both.total[0])
+
+
+def test_combining_one_changes_nothing() -> None:
+    one = label_spectrum(seen_at_random(smooth_labels((30, 31), 3, 4.0, 0), 0.5, 0), 4)
+    same = combine([one])
+    for name in ("energy", "mean", "error", "band", "total", "coverage", "enough"):
+        assert np.allclose(getattr(same, name), getattr(one, name), equal_nan=True), name
+
+
+def test_combined_planes_err_less() -> None:
+    values = smooth_labels((40, 40), 3, 4.0, 0)
+    planes = [label_spectrum(seen_at_random(values, 0.2, seed), 3) for seed in range(4)]
+    alone = np.mean([plane.error.mean() for plane in planes])
+    assert np.isclose(combine(planes).error.mean(), alone / 2, rtol=0.1)
+
+
+def test_an_empty_plane_counts_for_coverage_only() -> None:
+    one = label_spectrum(smooth_labels((30, 30), 3, 4.0, 0), 3)
+    both = combine([one, label_spectrum(np.zeros((30, 30), int), 3)])
+    assert both.coverage == 0.5
+    assert np.allclose(both.energy, one.energy)
+    assert both.enough
+
+
+def test_spectra_that_do_not_fit_are_not_combined() -> None:
+    values = smooth_labels((20, 20), 2, 3.0, 0)
+    with pytest.raises(LabelError, match="different"):
+        combine([label_spectrum(values, 2), label_spectrum(values, 3)])
+    with pytest.raises(LabelError, match="different"):
+        combine([label_spectrum(values, 2, 1), label_spectrum(values, 2, 2)])
+    with pytest.raises(LabelError, match="no spectrum"):
+        combine([])
