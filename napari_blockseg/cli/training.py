@@ -53,6 +53,12 @@ def train(
     output_stride: Annotated[
         int | None, config_option(NetworkConfig, "output_stride", advanced=True)
     ] = None,
+    truncation: Annotated[
+        str | None, config_option(NetworkConfig, "truncation", advanced=True)
+    ] = None,
+    truncate_aspp: Annotated[
+        bool | None, config_option(NetworkConfig, "truncate_aspp", advanced=True)
+    ] = None,
     image_pooling: Annotated[
         bool | None, config_option(NetworkConfig, "image_pooling", advanced=True)
     ] = None,
@@ -94,6 +100,8 @@ def train(
         weights=weights,
         decoder_stride=decoder_stride,
         output_stride=output_stride,
+        truncation=truncation,
+        truncate_aspp=truncate_aspp,
         image_pooling=image_pooling,
     )
     train_config = config_from_options(

@@ -23,14 +23,17 @@ class _Config(BaseModel):
 class NetworkConfig(_Config):
     """What network to build."""
 
-    network: Literal["deeplabv3plus"] = Field(
-        default="deeplabv3plus", title="Network", description="The architecture."
+    network: Literal["deeplabv3plus", "dan"] = Field(
+        default="deeplabv3plus",
+        title="Network",
+        description="The architecture: 'dan' merges the encoder's stages step by step.",
     )
-    form: Literal["light", "paper"] = Field(
+    form: Literal["light", "paper", "smp"] = Field(
         default="light",
         title="Form",
         description="'paper' follows DeepLabV3+ to the letter; 'light' has a separable decoder "
-        "and costs little more than its encoder.",
+        "and costs little more than its encoder; 'smp' takes the weights of "
+        "segmentation_models_pytorch's DeepLabV3Plus, its encoder names included.",
     )
     encoder: str = Field(
         default=DEFAULT_ENCODER,
@@ -48,8 +51,22 @@ class NetworkConfig(_Config):
         description="Pixels per cell of the decoder's grid; 4 is the full grid. "
         "'auto' means 4 for now.",
     )
-    output_stride: Literal[8, 16] = Field(
-        default=16, title="Output stride", description="Pixels per cell of the encoder's end."
+    output_stride: Literal[8, 16, 32] = Field(
+        default=16,
+        title="Output stride",
+        description="Pixels per cell of the encoder's end; 32 truncates its last stage.",
+    )
+    truncation: Literal["area", "strided", "lowpass"] = Field(
+        default="area",
+        title="Way down",
+        description="How features get to a coarser decoder's grid: mean of each cell, a learned "
+        "convolution, or the ideal low-pass (a reference; it cannot be exported).",
+    )
+    truncate_aspp: bool = Field(
+        default=False,
+        title="Truncate the ASPP",
+        description="Whether DeepLabV3+'s ASPP also works on the decoder's grid, where that is "
+        "coarser than its own.",
     )
     image_pooling: bool | None = Field(
         default=None,
@@ -62,6 +79,12 @@ class NetworkConfig(_Config):
     @classmethod
     def _stride_from_text(cls, value: Any) -> Any:
         return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    @model_validator(mode="after")
+    def _smp_is_deeplab(self) -> NetworkConfig:
+        if self.form == "smp" and self.network != "deeplabv3plus":
+            raise ValueError(f"form 'smp' is one of deeplabv3plus; {self.network} has none")
+        return self
 
     @property
     def stride(self) -> int:

@@ -24,6 +24,7 @@ from napari_blockseg.learn.data import WorkingGrid
 from napari_blockseg.learn.devices import pick_device
 from napari_blockseg.nets.build import build_network
 from napari_blockseg.nets.network import Network
+from napari_blockseg.nets.truncation import fit_ways
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
@@ -214,7 +215,7 @@ def load_initial_weights(
     """
     folder = model_folder(path)
     spec = load_spec(folder)
-    given = read_weights(folder / WEIGHTS_FILE)
+    given = fit_ways(read_weights(folder / WEIGHTS_FILE), network)
     if spec.n_channels != n_channels:
         raise ModelError(
             f"Got --init {str(path)!r}, a model for {spec.n_channels} channel(s); these images "

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from napari_blockseg.core.classes import ClassInfo
-from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.config import NetworkConfig, TrainConfig, checked
 from napari_blockseg.core.errors import ModelError
 from napari_blockseg.learn.checkpoint import load_weights, save_tensors
 from napari_blockseg.learn.holdout import Holdout
@@ -153,7 +153,9 @@ def load_state(
         ) from error
     if about["format_version"] > _FORMAT_VERSION:
         raise ModelError(f"{path} comes from a newer napari-blockseg; update this one.")
-    _check_same("network", about["network"], network.model_dump(mode="json"), path)
+    # A run of an older version lacks the fields that came since: they have their defaults.
+    before = checked(NetworkConfig, about["network"]).model_dump(mode="json")
+    _check_same("network", before, network.model_dump(mode="json"), path)
     _check_same("classes", about["classes"], [info.name for info in classes], path)
     rng = np.random.default_rng()
     rng.bit_generator.state = about["rng"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import NetworkError
+from napari_blockseg.nets import smp
+from napari_blockseg.nets.dan import build_dan
 from napari_blockseg.nets.deeplabv3plus import build_deeplabv3plus
 from napari_blockseg.nets.encoders import build_encoder
 from napari_blockseg.nets.network import Network
 
-_BUILDERS = {"deeplabv3plus": build_deeplabv3plus}
+_BUILDERS = {"deeplabv3plus": build_deeplabv3plus, "dan": build_dan}
+_NOT_FILES = ("imagenet", "none")
 
 
 def build_network(config: NetworkConfig, n_classes: int, n_channels: int = 3) -> Network:
@@ -17,7 +20,7 @@ def build_network(config: NetworkConfig, n_classes: int, n_channels: int = 3) ->
     Parameters
     ----------
     config : NetworkConfig
-        Architecture, encoder, weights, decoder stride.
+        Architecture, form, encoder, weights, strides, way down.
     n_classes : int
         Channels of the logits.
     n_channels : int
@@ -51,5 +54,16 @@ def build_network(config: NetworkConfig, n_classes: int, n_channels: int = 3) ->
         raise NetworkError(
             f"Got network {config.network!r}; expected one of: {', '.join(sorted(_BUILDERS))}."
         )
+    if config.form == "smp":
+        return _build_smp(config, n_classes, n_channels)
     encoder = build_encoder(config.encoder, config.weights, n_channels, config.output_stride)
     return builder(encoder, config, n_classes)
+
+
+def _build_smp(config: NetworkConfig, n_classes: int, n_channels: int) -> Network:
+    name = smp.timm_name(config.encoder)
+    encoder = build_encoder(name, config.weights, n_channels, config.output_stride)
+    network = smp.build_smp(encoder, config, n_classes)
+    if config.weights not in _NOT_FILES:
+        smp.load_decoder(network, config.weights)
+    return network

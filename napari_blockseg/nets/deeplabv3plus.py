@@ -5,6 +5,12 @@ Notes
 Chen, Zhu, Papandreou, Schroff, Adam, "Encoder-Decoder with Atrous Separable Convolution for
 Semantic Image Segmentation", ECCV 2018. The paper's decoder works at stride 4; here the grid to
 which ASPP output and low-level features are both resized sets it (see ``truncation``).
+
+Forms: "paper" is that paper's (ASPP rates 6, 12, 18 at output stride 16 and twice that at 8, image
+pooling, 256 channels, 48 low-level, two dense 3x3 convolutions); "light" has the same shape at a
+fraction of the cost; "smp" has another library's layers (see ``smp``). Beyond the paper,
+``truncate_aspp`` runs the ASPP on the decoder's grid where that is the coarser one, and output
+stride 32 leaves the encoder's last stage undilated.
 """
 
 from __future__ import annotations
@@ -14,9 +20,9 @@ from torch import Tensor, nn
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.nets.encoders import Encoder
-from napari_blockseg.nets.modules import ASPP, ConvBlock, LightASPP, SeparableConv
-from napari_blockseg.nets.network import MULTIPLE, Network
-from napari_blockseg.nets.truncation import to_stride
+from napari_blockseg.nets.modules import ASPP, ConvBlock, LightASPP, SeparableConv, initialize
+from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
+from napari_blockseg.nets.truncation import Way, way_down
 
 LOW_LEVEL_STRIDE = 4
 # Rates at output stride 16. The light form is for crops of 256 and for tiles: rate 18 would look
@@ -25,6 +31,8 @@ PAPER_RATES = (6, 12, 18)
 LIGHT_RATES = (3, 6, 9)
 # The paper pools its whole crop of 513 pixels: 33 cells at output stride 16.
 POOLING_PIXELS = 513
+
+Parts = tuple[nn.Module, nn.Module, nn.Module, nn.Module]
 
 
 class Decoder(nn.Module):
@@ -42,8 +50,8 @@ class Decoder(nn.Module):
         To logits.
     low_index : int
         Which of the encoder's features are the low-level ones.
-    output_stride, decoder_stride : int
-        Pixels per cell of the ASPP's grid and of the decoder's.
+    before_way, after_way, low_way : Way
+        To the decoder's grid: what the ASPP gets, what it gives, and the low-level features.
     """
 
     def __init__(
@@ -54,49 +62,55 @@ class Decoder(nn.Module):
         head: nn.Module,
         *,
         low_index: int,
-        output_stride: int,
-        decoder_stride: int,
+        before_way: Way,
+        after_way: Way,
+        low_way: Way,
     ) -> None:
         super().__init__()
         self.aspp, self.low_level, self.fuse, self.head = aspp, low_level, fuse, head
         self.low_index = low_index
-        self.output_stride = output_stride
-        self.decoder_stride = decoder_stride
+        self.before_way, self.after_way, self.low_way = before_way, after_way, low_way
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits on the decoder's grid from the encoder's features."""
-        high = to_stride(self.aspp(features[-1]), self.output_stride, self.decoder_stride)
+        high = self.after_way(self.aspp(self.before_way(features[-1])))
         # Truncation comes before the projection: a block mean and a 1x1 convolution commute (up
         # to the ReLU), and the projection is cheaper on the smaller grid.
-        low = to_stride(features[self.low_index], LOW_LEVEL_STRIDE, self.decoder_stride)
-        fused = self.fuse(torch.cat([high, self.low_level(low)], dim=1))
-        return self.head(fused)  # type: ignore[no-any-return]
+        low = self.low_level(self.low_way(features[self.low_index]))
+        return self.head(self.fuse(torch.cat([high, low], dim=1)))  # type: ignore[no-any-return]
 
 
 def build_deeplabv3plus(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Network:
-    """Return DeepLabV3+ on an encoder, in the config's form."""
-    os = encoder.strides[-1]
+    """Return DeepLabV3+ on an encoder, in the config's light or paper form."""
+    os, stride = encoder.strides[-1], config.stride
+    grid = aspp_stride(config, os)
     paper = config.form == "paper"
-    rates = tuple(rate * 16 // os for rate in (PAPER_RATES if paper else LIGHT_RATES))
-    window = (POOLING_PIXELS // os) | 1 if config.pools_image else None
+    # The reach in pixels stays, whatever the ASPP's grid.
+    rates = tuple(rate * 16 // grid for rate in (PAPER_RATES if paper else LIGHT_RATES))
+    window = (POOLING_PIXELS // grid) | 1 if config.pools_image else None
     low_index = encoder.strides.index(LOW_LEVEL_STRIDE)
     n_low, n_high = encoder.channels[low_index], encoder.channels[-1]
     parts = _paper_parts if paper else _light_parts
     decoder = Decoder(
         *parts(n_high, n_low, rates, window, n_classes),
         low_index=low_index,
-        output_stride=os,
-        decoder_stride=config.stride,
+        before_way=way_down(config.truncation, n_high, os, grid),
+        after_way=way_down(config.truncation, 256 if paper else 128, grid, stride),
+        low_way=way_down(config.truncation, n_low, LOW_LEVEL_STRIDE, stride),
     )
     initialize(decoder)
-    reach = max(rates[-1] * os, 0 if window is None else window * os // 2)
-    # The encoder looks beyond its own cell too; measured, with 112 pixels more tiles agree.
-    return Network(encoder, decoder, config.stride, halo=_round_up(reach + 7 * 16))
+    reach = max(rates[-1] * grid, 0 if window is None else window * grid // 2)
+    return Network(encoder, decoder, stride, halo=round_up(reach + ENCODER_REACH))
+
+
+def aspp_stride(config: NetworkConfig, output_stride: int) -> int:
+    """Return the pixels per cell of the grid on which the ASPP works."""
+    return max(output_stride, config.stride) if config.truncate_aspp else output_stride
 
 
 def _paper_parts(
     n_high: int, n_low: int, rates: tuple[int, ...], window: int | None, n_classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+) -> Parts:
     return (
         ASPP(n_high, 256, rates, window),
         ConvBlock(n_low, 48),
@@ -107,25 +121,10 @@ def _paper_parts(
 
 def _light_parts(
     n_high: int, n_low: int, rates: tuple[int, ...], window: int | None, n_classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+) -> Parts:
     return (
         LightASPP(n_high, 128, rates, window),
         ConvBlock(n_low, 32),
         SeparableConv(128 + 32, 128),
         nn.Conv2d(128, n_classes, 1),
     )
-
-
-def initialize(decoder: nn.Module) -> None:
-    """Draw convolution weights by He's rule and set the logits' bias to 0."""
-    for module in decoder.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                # The head: small weights, so that training starts at equal class chances.
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
-
-
-def _round_up(pixels: int) -> int:
-    return -(-pixels // MULTIPLE) * MULTIPLE

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_blockseg.nets.truncation import StridedConv
+
 
 class ConvBlock(nn.Sequential):
     """Convolution without bias, batch norm, ReLU; rows and cols are kept.
@@ -135,3 +137,15 @@ class LightASPP(nn.Module):
         reduced = self.reduce(features)
         seen = torch.cat([reduced, *(branch(reduced) for branch in self.branches)], dim=1)
         return self.project(seen)  # type: ignore[no-any-return]
+
+
+def initialize(decoder: nn.Module) -> None:
+    """Draw convolution weights by He's rule and set the logits' bias to 0."""
+    for module in decoder.modules():
+        # A way down starts as the block mean.
+        if isinstance(module, nn.Conv2d) and not isinstance(module, StridedConv):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                # The head: small weights, so that training starts at equal class chances.
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)

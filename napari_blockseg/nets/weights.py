@@ -61,6 +61,8 @@ def load_imagenet_weights(backbone: nn.Module, name: str) -> tuple[list[float], 
 def load_file_weights(backbone: nn.Module, path: str | Path) -> None:
     """Load a state dict from a .safetensors or torch file (weights only) into a backbone.
 
+    It may be a backbone's, or that of a whole network whose names begin with "encoder.".
+
     Raises
     ------
     NetworkError
@@ -71,7 +73,7 @@ def load_file_weights(backbone: nn.Module, path: str | Path) -> None:
         raise NetworkError(
             f"Got weights {str(path)!r}; expected 'imagenet', 'none', or a file that exists."
         )
-    _load_exactly(backbone, _read_state_dict(path), path.name)
+    _load_exactly(backbone, read_state_dict(path), path.name)
 
 
 def lite0_state_dict(backbone: nn.Module) -> StateDict:
@@ -130,10 +132,17 @@ def _packaged_file() -> Path:
     return path
 
 
-def _read_state_dict(path: Path) -> StateDict:
+def read_state_dict(path: Path) -> StateDict:
+    """Read a state dict from a .safetensors or torch file (weights only), without wrappers' names.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be read or holds something else.
+    """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _unwrapped(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise NetworkError(
@@ -144,7 +153,24 @@ def _read_state_dict(path: Path) -> StateDict:
         found = found["state_dict"]
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         raise NetworkError(f"{path} holds no state dict; expected a mapping of names to tensors.")
-    return found
+    return _unwrapped(found)
+
+
+def _unwrapped(state: StateDict) -> StateDict:
+    """Take away what parallel training and training frameworks put before every name."""
+    for prefix in ("module.", "model."):
+        if state and all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    return state
+
+
+def _encoder_part(state: StateDict) -> StateDict:
+    """Return the encoder of a whole network's weights, or all of them where it is an encoder."""
+    for prefix in ("encoder.model.", "encoder."):
+        part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        if part:
+            return part
+    return state
 
 
 def _load_exactly(backbone: nn.Module, state: StateDict, source: str) -> None:
@@ -153,21 +179,54 @@ def _load_exactly(backbone: nn.Module, state: StateDict, source: str) -> None:
     timm's features_only form flattens some names ("stages.0" to "stages_0"): dots and underscores
     count as the same.
     """
-    given = {key.removeprefix("module.").replace(".", "_"): value for key, value in state.items()}
-    wanted = backbone.state_dict()
-    found = {key: given.get(key.replace(".", "_")) for key in wanted}
-    bad = [
-        key
-        for key, value in found.items()
-        if value is None or value.shape != wanted[key].shape
-        if not key.endswith("num_batches_tracked")
-    ]
-    if bad:
-        raise NetworkError(
-            f"{source} does not fit this encoder: {len(bad)} of {len(wanted)} tensors are missing "
-            f"or have another shape, the first is {bad[0]!r}. Check that encoder and weights "
-            "belong together."
-        )
+    given = {key.replace(".", "_"): value for key, value in _encoder_part(state).items()}
+    own = backbone.state_dict()
+    found = {key: given.get(key.replace(".", "_")) for key in own}
+    check_fit(
+        found,
+        own,
+        source,
+        "Check that encoder and weights belong together.",
+    )
     backbone.load_state_dict(
         {key: value for key, value in found.items() if value is not None}, strict=False
     )
+
+
+def check_fit(found: dict[str, Tensor | None], own: StateDict, source: str, advice: str) -> None:
+    """Check that every tensor is there and has its shape.
+
+    Parameters
+    ----------
+    found : dict
+        What was found for each name in `own`.
+    own : dict of str to tensor
+        What the network has.
+    source : str
+        Where they come from, to begin the message.
+    advice : str
+        What to do, to end it.
+
+    Raises
+    ------
+    NetworkError
+        If not. Counters of batch norm may be missing.
+    """
+    bad = [
+        key
+        for key in own
+        if not _fits(found.get(key), own[key]) and not key.endswith("num_batches_tracked")
+    ]
+    if not bad:
+        return
+    first = found.get(bad[0])
+    got = "nothing" if first is None else f"shape {tuple(first.shape)}"
+    raise NetworkError(
+        f"{source} does not fit: {len(bad)} of {len(own)} tensors are missing or have another "
+        f"shape. For the first, {bad[0]!r}, got {got}, expected shape {tuple(own[bad[0]].shape)}. "
+        f"{advice}"
+    )
+
+
+def _fits(tensor: Tensor | None, own: Tensor) -> bool:
+    return tensor is not None and tensor.shape == own.shape

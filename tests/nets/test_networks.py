@@ -1,4 +1,4 @@
-"""One contract for all networks."""
+"""What is special to a form or a part; what holds for all networks is in ``test_contract``."""
 
 from __future__ import annotations
 
@@ -11,57 +11,6 @@ from napari_blockseg.nets.build import build_network
 from napari_blockseg.nets.modules import box_mean
 from napari_blockseg.nets.network import pad_to_multiple
 from napari_blockseg.nets.truncation import to_stride, upsample
-
-CONFIGS = [
-    NetworkConfig(form=form, decoder_stride=stride, output_stride=output_stride, weights="none")
-    for form in ("light", "paper")
-    for stride in (4, 8, 16, 32)
-    for output_stride in (8, 16)
-]
-
-
-def name(config):
-    return f"{config.form}-{config.decoder_stride}-{config.output_stride}"
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=name)
-class TestNetworkContract:
-    def test_any_size(self, config):
-        network = build_network(config, 5).eval()
-        with torch.inference_mode():
-            for rows, cols in [(32, 32), (33, 70), (1, 5)]:
-                logits = network(torch.rand(2, 3, rows, cols))
-                assert logits.shape == (2, 5, rows, cols)
-                assert logits.isfinite().all()
-
-    def test_coarse_logits_are_on_the_decoder_grid(self, config):
-        network = build_network(config, 5).eval()
-        with torch.inference_mode():
-            coarse = network.coarse_logits(torch.rand(1, 3, 64, 96))
-        assert coarse.shape == (1, 5, 64 // config.stride, 96 // config.stride)
-
-    def test_every_parameter_learns(self, config):
-        network = build_network(config, 3).train()
-        network(torch.rand(2, 3, 64, 64)).square().sum().backward()
-        idle = [key for key, p in network.named_parameters() if p.grad is None]
-        assert idle == []
-
-    def test_save_and_load(self, config):
-        network = build_network(config, 3).eval()
-        other = build_network(config, 3).eval()
-        other.load_state_dict(network.state_dict())
-        image = torch.rand(1, 3, 48, 64)
-        with torch.inference_mode():
-            assert torch.equal(network(image), other(image))
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 5])
-def test_channels(channels):
-    network = build_network(NetworkConfig(), 2, channels).eval()
-    with torch.inference_mode():
-        assert network(torch.rand(1, channels, 40, 40)).shape == (1, 2, 40, 40)
-    with pytest.raises(NetworkError, match=f"takes .n, {channels}, rows, cols"):
-        network(torch.rand(1, channels + 1, 40, 40))
 
 
 def test_paper_form_is_the_papers():

@@ -13,6 +13,7 @@ from napari_blockseg.learn.analysis.observe import ScoreSum
 from napari_blockseg.learn.analysis.pieces import Piece
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.nets.build import build_network
+from napari_blockseg.nets.truncation import fit_ways
 
 #: How much mIoU may fall, and by what share the cross-entropy may rise (or by how many nats, where
 #: it is so small that a share says nothing), for a stride to be recommended.
@@ -80,7 +81,7 @@ def _decoder(model: Model, stride: int) -> nn.Module:
     # Building draws weights that are not wanted, from everybody's generator.
     with torch.random.fork_rng(devices=[]):
         decoder = build_network(config, len(spec.classes), spec.n_channels).decoder
-    decoder.load_state_dict(model.network.decoder.state_dict())
+    decoder.load_state_dict(fit_ways(model.network.decoder.state_dict(), decoder))
     decoder.to(device=model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return decoder.eval().requires_grad_(False)
 

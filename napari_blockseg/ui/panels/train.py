@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
 _DRAW_MS = 150
 _NETWORK = ("network", "encoder", "decoder_stride")
-_NETWORK_MORE = ("form", "weights", "output_stride", "image_pooling")
+_NETWORK_MORE = (
+    "form",
+    "weights",
+    "output_stride",
+    "truncation",
+    "truncate_aspp",
+    "image_pooling",
+)
 _TRAIN = ("device",)
 _TRAIN_MORE = (
     "batch_size",
