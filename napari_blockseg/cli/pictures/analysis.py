@@ -29,6 +29,7 @@ _RAMPS: dict[str, tuple[Color, Color]] = {
     "decoder": ((120, 195, 150), (0, 105, 75)),
     "head": ((136, 34, 85), (136, 34, 85)),
 }
+_DECADES_IN_STEPS = 2.5
 _OTHER = ((160, 160, 160), (60, 60, 60))
 
 
@@ -50,10 +51,12 @@ def layer_colors(layers: Sequence[LayerSpectrum]) -> list[Color]:
 
 
 def log_ticks(values: Sequence[float]) -> list[float]:
-    """Return round numbers (1, 2, 5 times powers of ten) that enclose positive values."""
+    """Return round numbers that enclose positive values: 1, 2, 5, 10 ... or powers of ten."""
     low, high = min(values), max(values)
     exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     steps = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
+    if math.log10(high / low) > _DECADES_IN_STEPS:
+        steps = [10.0**e for e in exponents]
     first = max((i for i, step in enumerate(steps) if step <= low), default=0)
     last = min((i for i, step in enumerate(steps) if step >= high), default=len(steps) - 1)
     return steps[first : last + 1]

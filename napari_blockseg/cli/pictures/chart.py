@@ -103,7 +103,7 @@ class Page:
         used = self._image.crop((0, 0, self._image.width, height * self._scale))
         size = (self.width * self.density, height * self.density)
         with replacing(path) as temporary:
-            used.resize(size, Image.Resampling.LANCZOS).save(temporary, optimize=True)
+            used.resize(size, Image.Resampling.LANCZOS).save(temporary)
         return path
 
     def _up(self, x: float, y: float) -> tuple[float, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from napari_blockseg.cli.pictures.chart import PAPER, Color
 
 DARK: Color = (22, 25, 30)
-_MIN_CONTRAST = 2.2
+# Thin lines on a dark screen need more.
+_MIN_CONTRAST, _MIN_CONTRAST_ON_DARK = 2.2, 3.2
 
 
 def readable(color: Color, paper: Color = PAPER) -> Color:
@@ -16,9 +17,10 @@ def readable(color: Color, paper: Color = PAPER) -> Color:
     color, paper : (red, green, blue)
         0 to 255.
     """
-    toward = 0.0 if _luminance(paper) > 0.5 else 1.0
+    light = _luminance(paper) > 0.5
+    toward, least = (0.0, _MIN_CONTRAST) if light else (1.0, _MIN_CONTRAST_ON_DARK)
     parts = tuple(part / 255 for part in color)
-    while _contrast(parts, paper) < _MIN_CONTRAST:
+    while _contrast(parts, paper) < least:
         parts = tuple(part + 0.08 * (toward - part) for part in parts)
     red, green, blue = (round(part * 255) for part in parts)
     return red, green, blue

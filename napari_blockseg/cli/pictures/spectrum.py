@@ -102,7 +102,7 @@ def _spectra(
     _mark_best(axes, findings, lambda block: math.log2(0.5 / block))
     for i, (info, values) in enumerate(zip(findings.classes, curve.energy, strict=True)):
         # Of two classes that cover everything the curves coincide: both must be seen.
-        thick = 6.0 if len(curve.energy) == 2 and i == 0 else 2.0
+        thick = 6.0 if curve.is_covered(i) else 2.0
         points = [(x, float(y)) for x, y in zip(xs, values, strict=True) if x >= coarsest - 1e-9]
         axes.curve([x for x, _ in points], [y for _, y in points], readable(info.color), thick)
 

@@ -101,7 +101,7 @@ def _caption(page: Page, left: float, top: float, view: View, recommended: int |
 def title(view: View, recommended: int | None) -> str:
     """Return what a view is."""
     if view.right is None:
-        return "the pixels' classes" if view.block == 1 else f"as painted: {view.block} px"
+        return "the pixels' classes" if view.block == 1 else f"as painted, {view.block} px"
     return f"blocks of {view.block} px" + (" (recommended)" if view.block == recommended else "")
 
 

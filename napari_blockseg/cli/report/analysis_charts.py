@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         TruncationTrial,
     )
 
-_BLOCKS = "block size that resolves the cutoff (pixels)"
+_BLOCKS = "cutoff as block size (pixels)"
 _BLUE = moment_color("end")
 LABELS = "labels"
 

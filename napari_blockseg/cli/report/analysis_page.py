@@ -110,13 +110,18 @@ def _discrepancy_row(one: Checkpoint, blocks: list[int], of_mean: bool) -> tuple
 
     loss = one.loss
     values = loss.discrepancy_of_mean if of_mean else loss.discrepancy
-    found = [number(value_at(loss.cutoffs, values, 0.5 / block)) for block in blocks]
+    found = [_signed(value_at(loss.cutoffs, values, 0.5 / block)) for block in blocks]
     name = f"{one.moment} (step {one.step}): " + ("of the mean term" if of_mean else "R")
     return escape(name), [
         Cell(number(one.miou)),
         Cell(number(loss.cross_entropy)),
         *map(Cell, found),
     ]
+
+
+def _signed(value: float | None) -> str:
+    # Rounding must not leave a minus before a zero.
+    return number(None if value is None else round(value, 3) + 0.0)
 
 
 def _layers(analysis: Analysis) -> str:

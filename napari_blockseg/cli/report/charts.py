@@ -13,6 +13,7 @@ from napari_blockseg.cli.pictures.colors import DARK, readable
 
 _MARGIN = {"l": 58, "r": 18, "t": 34, "b": 58}
 _HEIGHT = 420
+_LIGHT_INK: Color = (230, 233, 237)
 _CONFIG = {
     "responsive": True,
     "displaylogo": False,
@@ -98,7 +99,7 @@ class Chart:
 
     def _layout(self) -> dict[str, Any]:
         return {
-            "margin": {**_MARGIN, "t": 78} if self.legend else _MARGIN,
+            "margin": {**_MARGIN, "t": 78} if self.legend and self.marks else _MARGIN,
             "height": _HEIGHT,
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
@@ -108,7 +109,12 @@ class Chart:
             # Dragging over a chart on a phone must scroll the page; the toolbar can zoom.
             "dragmode": False,
             "showlegend": self.legend,
-            "legend": {"orientation": "h", "y": 1.1, "yanchor": "bottom", "x": 0},
+            "legend": {
+                "orientation": "h",
+                "y": 1.1 if self.marks else 1.02,
+                "yanchor": "bottom",
+                "x": 0,
+            },
             "xaxis": _axis(self.x),
             "yaxis": _axis(self.y),
             "shapes": [_upright(place) for place, _ in self.marks],
@@ -145,7 +151,7 @@ def _trace(line: Line, legend: bool) -> dict[str, Any]:
         "marker": {"color": light, "size": 6},
         "meta": {
             "light": light,
-            "dark": _css(readable(line.color, DARK)),
+            "dark": _css(_on_dark(line.color)),
             "label": line.label,
             "moment": line.moment,
         },
@@ -160,7 +166,7 @@ def _band(line: Line) -> dict[str, Any]:
         if math.isfinite(low) and math.isfinite(high)
     ]
     there, back = known, known[::-1]
-    light, dark = readable(line.color), readable(line.color, DARK)
+    light, dark = readable(line.color), _on_dark(line.color)
     return {
         "type": "scatter",
         "mode": "lines",
@@ -180,6 +186,10 @@ def _band(line: Line) -> dict[str, Any]:
             "moment": line.moment,
         },
     }
+
+
+def _on_dark(color: Color) -> Color:
+    return _LIGHT_INK if color == INK else readable(color, DARK)
 
 
 def _axis(axis: Axis) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_blockseg.cli.pictures.chart import INK
 from napari_blockseg.cli.report.script import JS
 from napari_blockseg.cli.report.style import CSS
 
@@ -125,7 +126,9 @@ def choice(label: str, charts: Sequence[str], options: Sequence[tuple[str, str, 
 
 def swatch(color: tuple[int, int, int]) -> str:
     """Return a small square of a color."""
-    return f'<span class="swatch" style="background:rgb{color}"></span>'.replace(", ", ",")
+    # Ink is light on a dark page.
+    paint = "currentColor" if color == INK else "rgb({},{},{})".format(*color)
+    return f'<span class="swatch" style="background:{paint}"></span>'
 
 
 def image(picture: Image.Image, alt: str) -> str:

@@ -101,5 +101,7 @@ JS = """
   });
   show();
   paint(theme());
+  // A chart was drawn before what stands beside it was there.
+  charts().forEach(function (div) { Plotly.Plots.resize(div); });
 }());
 """

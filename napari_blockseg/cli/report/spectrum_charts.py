@@ -37,9 +37,7 @@ def spectrum_chart(findings: Findings) -> Chart:
     return Chart(
         id="spectrum",
         lines=lines,
-        x=log2_axis(
-            "block size that resolves the cutoff (pixels)", blocks[seen].tolist(), rising=False
-        ),
+        x=log2_axis("cutoff as block size (pixels)", blocks[seen].tolist(), rising=False),
         y=share_axis("share of the class's energy"),
         marks=_marks(findings),
         about="Label spectrum: share of each class's energy that blocks of each size can hold",
@@ -63,7 +61,7 @@ def _class_line(
     ]
     band = (np.clip(energy - error, 0, 1).tolist(), np.clip(energy + error, 0, 1).tolist())
     # Of two classes that cover everything the curves coincide: both must be seen.
-    wide = len(findings.classes) == 2 and i == 0
+    wide = findings.curve.is_covered(i)
     return Line(
         xs=xs.tolist(),
         ys=energy.tolist(),

@@ -8,6 +8,7 @@ from napari_blockseg.cli.spectrum.findings import GOOD_IOU
 
 if TYPE_CHECKING:
     from napari_blockseg.cli.spectrum import Findings
+    from napari_blockseg.cli.spectrum.findings import Row
 
 _FEW_IMAGES = 5
 
@@ -22,7 +23,7 @@ SPECTRUM = (
     "(thin lines, ragged borders). Blocks of b pixels can only hold waves longer than 2 b. A curve "
     "tells how much of a class's shape, measured as energy, the blocks of a size can hold: high "
     "already at the left means large smooth areas; a curve that rises late means thin or ragged "
-    "structures, which need fine blocks."
+    "structures, which need fine blocks. A band around a curve is its standard error."
 )
 CEILINGS = (
     "IoU is the overlap of two areas divided by their union: 1 is perfect. These are ceilings of "
@@ -44,7 +45,7 @@ def heading(findings: Findings) -> str:
 
 def basis(findings: Findings) -> str:
     """Return what the page rests on."""
-    images = "1 image" if findings.images == 1 else f"{findings.images} images"
+    images = _count(findings.images, "image", "images")
     if findings.measured:
         return f"Measured on the pixel labels of {images} ({findings.pixels_used:,} pixels)."
     return (
@@ -62,8 +63,7 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
     rows, cols = findings.plane_shape
     blocks = -(-rows // best) * -(-cols // best)
     found = [("Labels for one image", f"{blocks:,} blocks", f"instead of {rows * cols:,} pixels")]
-    if row.miou is not None:
-        found.append(_label_fact(findings, row))
+    found.append(_label_fact(findings, row))
     for one in findings.predictions:
         if one.block == best:
             share = f"of what full labels give ({one.low:.0%} to {one.high:.0%})"
@@ -74,13 +74,25 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
     return found
 
 
-def _label_fact(findings: Findings, row: object) -> tuple[str, str, str]:
-    miou = row.miou  # type: ignore[attr-defined]
-    if not findings.measured:
-        error = row.error  # type: ignore[attr-defined]
-        return "Best mean IoU of the labels", f"{miou:.2f}", f"estimated, ± {error:.2f}"
-    accuracy = row.pixel_accuracy  # type: ignore[attr-defined]
-    return "Best mean IoU of the labels", f"{miou:.2f}", f"{accuracy:.1%} of the pixels right"
+def _label_fact(findings: Findings, row: Row) -> tuple[str, str, str]:
+    from napari_blockseg.core.ceilings import Ceiling
+
+    shown = [
+        float(row.iou[i])
+        for i in range(len(findings.classes))
+        if row.iou[i] >= 0 and not findings.too_few(row, i)
+    ]
+    mean = f"{sum(shown) / len(shown):.2f}" if shown else "\u2013"
+    more = f"over {_count(len(shown), 'class', 'classes')} they can show"
+    if not isinstance(row, Ceiling):
+        more += f"; estimated, \u00b1 {row.error:.2f}"
+    elif row.pixel_accuracy is not None:
+        more += f"; {row.pixel_accuracy:.1%} of the pixels right"
+    return "Best mean IoU of the labels", mean, more
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def unresolved(findings: Findings) -> list[str]:
@@ -182,7 +194,9 @@ def distrust(findings: Findings) -> list[str]:
     if not findings.curve.enough:
         found.append("There is very little paint yet: the curves will still move.")
     if findings.images < _FEW_IMAGES:
-        found.append(f"It rests on {findings.images} image(s): others may differ.")
+        found.append(
+            f"It rests on {_count(findings.images, 'image', 'images')}: others may differ."
+        )
     found.append(
         "The recommendation is a rule fitted on a few kinds of images. For another kind, train "
         "once on the recommended size and once on half of it, and compare."
@@ -197,6 +211,7 @@ def distrust(findings: Findings) -> list[str]:
     )
     if findings.skipped:
         found.append(
-            f"{findings.skipped} image(s) were skipped: too small, void everywhere, or not painted."
+            f"Skipped: {_count(findings.skipped, 'image', 'images')}, too small, void everywhere, "
+            "or not painted."
         )
     return found

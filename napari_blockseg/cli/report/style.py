@@ -66,6 +66,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); }
 th[scope="row"] { text-align: left; font-weight: 500; min-width: 7rem; }
+thead th:first-child { text-align: left; }
 thead th { vertical-align: bottom; white-space: nowrap; }
 th.best, td.best { box-shadow: inset 2px 0 var(--accent), inset -2px 0 var(--accent); }
 th.best { color: var(--accent); }
@@ -87,6 +88,8 @@ code { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .92em; 
 @media (max-width: 30rem) {
   body { padding: 1rem .8rem 3rem; }
   th, td { padding: .25rem .4rem; }
+  thead th { white-space: normal; }
+  th[scope="row"] { min-width: 5.5rem; }
   .strip { grid-template-columns: repeat(2, 1fr); gap: .7rem; }
   .tiles { grid-template-columns: 1fr; }
   dl.sizes { grid-template-columns: 1fr; gap: 0; }

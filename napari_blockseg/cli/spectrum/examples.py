@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_blockseg.cli.spectrum.findings import Example, View
-from napari_blockseg.core.labels import BlockLabels, regrid
+from napari_blockseg.core.labels import BlockLabels, class_counts
 
 if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
@@ -61,7 +62,7 @@ def mask_example(
 ) -> Example:
     """Return a dense mask, and what blocks of 4 to 32 pixels leave of it."""
     mask = mask[_window(mask, max(STRIP))]
-    views = [View(1, mask, None, ())]
+    views = [View(1, mask)]
     for block in (block for block in STRIP if block in blocks):
         labels = BlockLabels.from_mask(mask, block, len(classes))
         views.append(_view(block, labels.to_mask(), mask, classes))
@@ -85,18 +86,26 @@ def painted_example(
     block = labels.grid.block
     given = labels.to_mask()
     window = _window(given, 4 * block)
-    views = [View(block, given[window], None, ())]
+    views = [View(block, given[window])]
     for coarser in (2 * block, 4 * block):
-        values = regrid(labels, coarser).labels.to_mask()
+        values = _most_painted(given, coarser, len(classes))
         views.append(_view(coarser, values[window], given[window], classes))
     image = pixels(name)
     return Example(name, tuple(views), None if image is None else image[index][window])
 
 
+def _most_painted(values: IntArray, block: int, n_classes: int) -> IntArray:
+    """Return blocks of the class that is painted most in each, however little that is."""
+    counts = class_counts(values, block, n_classes)[..., 1:]
+    best = np.where(counts.any(-1), counts.argmax(-1) + 1, 0)
+    pixels: IntArray = best.repeat(block, 0).repeat(block, 1)
+    return pixels[: values.shape[0], : values.shape[1]]
+
+
 def _view(block: int, values: IntArray, given: IntArray, classes: Sequence[ClassInfo]) -> View:
     # Void, and blocks that the coarser grid leaves open, are no mistakes.
     seen = (given > 0) & (values > 0)
-    right = float((values == given)[seen].mean()) if seen.any() else None
+    right = float((values == given)[seen].mean()) if seen.any() else 0.0
     gone = set(np.unique(given)) - set(np.unique(values)) - {0}
     return View(block, values, right, tuple(c.name for c in classes if c.value in gone))
 
@@ -105,10 +114,15 @@ def _window(values: IntArray, multiple: int) -> tuple[slice, slice]:
     """Return the part of a large plane with the most classes, on the grid of `multiple`."""
     side = max(_WINDOW // multiple, 1) * multiple
     rows, cols = values.shape
-    corners = [
-        (row, col)
-        for row in range(0, max(rows - side, 0) + 1, side)
-        for col in range(0, max(cols - side, 0) + 1, side)
-    ]
+    starts = (_starts(n, side, multiple) for n in (rows, cols))
+    corners = list(product(*starts))
     row, col = max(corners, key=lambda at: _interest(values[at[0] :, at[1] :][:side, :side]))
     return slice(row, min(row + side, rows)), slice(col, min(col + side, cols))
+
+
+def _starts(length: int, side: int, multiple: int) -> list[int]:
+    """Return where windows start along an axis, so that the last one reaches its end."""
+    if length <= side:
+        return [0]
+    last = -(-(length - side) // multiple) * multiple
+    return [*range(0, last, side), last]

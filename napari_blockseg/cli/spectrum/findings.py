@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: A class counts as well described by labels that can reach this IoU for it.
 GOOD_IOU = 0.7
+_SAME = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,12 @@ class LabelCurve:
     coverage: float = 1.0
     enough: bool = True
 
+    def is_covered(self, index: int) -> bool:
+        """Return whether a later class has nearly the same curve, and would hide this one's."""
+        later = abs(self.energy[index + 1 :] - self.energy[index])
+        # Comparisons with the NaN of absent classes are false.
+        return bool((later.max(axis=1) < _SAME).any()) if len(later) else False
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -68,15 +75,15 @@ class View:
 
     block: int
     values: Any
-    right: float | None
-    lost: tuple[str, ...]
+    right: float | None = None
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
     """A plane through blocks of several sizes; the first view is what was given.
 
-    ``window`` is (rows, cols) slices of the plane; ``pixels`` the image there, where it is known.
+    ``pixels`` is the image there, (rows, cols, channels), where it is known.
     """
 
     name: str
