@@ -158,6 +158,20 @@ def test_what_was_settled_is_late_again_when_the_coverage_changes() -> None:
     assert_same(live.result(), label_spectrum(values, K))
 
 
+def test_settling_can_be_left_and_taken_up_again() -> None:
+    values = painted((40, 41), 0.5)
+    live = LiveSpectrum(K)
+    live.reset(values)
+    asked = iter([True, True, False])
+    assert not live.settle(lambda: next(asked))
+    assert not live.result().settled
+    errors = live.result().error
+    assert np.isfinite(errors[:2]).all()
+    assert np.isnan(errors[2:]).all()
+    assert live.settle(lambda: True)
+    assert_same(live.result(), label_spectrum(values, K))
+
+
 @pytest.mark.parametrize("coverage", [0.5, 1.0])
 def test_large_grids_are_followed_in_float32_and_settle_exactly(monkeypatch, coverage) -> None:
     monkeypatch.setattr(live_module, "_FLOAT64_CELLS", 0)

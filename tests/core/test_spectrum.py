@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 from scipy import ndimage
 
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.spectrum import (
+    LiveSpectrum,
     band_limit,
     combine,
     energy_below,
@@ -199,6 +204,17 @@ def test_combined_planes_err_less() -> None:
     assert np.isclose(combine(planes).error.mean(), alone / 2, rtol=0.1)
 
 
+def test_an_error_that_is_not_known_stays_unknown() -> None:
+    values = seen_at_random(smooth_labels((40, 40), 3, 4.0, 0), 0.5, 0)
+    live = LiveSpectrum(3)
+    live.reset(values)
+    both = combine([live.result(), label_spectrum(values, 3)])
+    assert np.isnan(both.error).all()
+    assert not both.settled
+    live.settle()
+    assert np.isfinite(combine([live.result(), label_spectrum(values, 3)]).error).all()
+
+
 def test_an_empty_plane_counts_for_coverage_only() -> None:
     one = label_spectrum(smooth_labels((30, 30), 3, 4.0, 0), 3)
     both = combine([one, label_spectrum(np.zeros((30, 30), int), 3)])
@@ -215,3 +231,16 @@ def test_spectra_that_do_not_fit_are_not_combined() -> None:
         combine([label_spectrum(values, 2, 1), label_spectrum(values, 2, 2)])
     with pytest.raises(LabelError, match="no spectrum"):
         combine([])
+
+
+@pytest.mark.skipif("BLOCKSEG_DATA" not in os.environ, reason="BLOCKSEG_DATA is not set")
+@pytest.mark.parametrize("block", [8, 16])
+def test_camvid_from_30_percent_lies_within_0_05(block: int) -> None:
+    folder = Path(os.environ["BLOCKSEG_DATA"]) / "camvid" / "labels" / "test"
+    full, seen = [], []
+    for seed, path in enumerate(sorted(folder.glob("*.png"))[::6]):
+        ids = np.array(Image.open(path)).astype(int)
+        values = BlockLabels.from_mask(np.where(ids == 255, 0, ids + 1), block, 11).values
+        full.append(label_spectrum(values, 11, block))
+        seen.append(label_spectrum(seen_at_random(values, 0.3, seed), 11, block))
+    assert np.abs(combine(seen).mean - combine(full).mean).max() < 0.05

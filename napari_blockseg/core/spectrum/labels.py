@@ -176,7 +176,7 @@ def combine(spectra: Sequence[LabelSpectrum]) -> LabelSpectrum:
     band = np.sum([one.band for one in spectra], axis=0)
     total = np.sum([one.total for one in spectra], axis=0)
     # Planes err independently: variances of the energies add.
-    errors = [np.nan_to_num(one.error) * one.total[:, None] for one in spectra]
+    errors = [np.where(one.total > 0, one.error.T * one.total, 0.0).T for one in spectra]
     error = np.sqrt(np.sum(np.square(errors), axis=0)) / np.where(total > 0, total, 1.0)[:, None]
     cells, size = (sum(getattr(one, name) for one in spectra) for name in ("cells", "size"))
     whole = spectrum_of(first.cutoffs, band, total, error, cells, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -130,19 +131,35 @@ class LiveSpectrum:
             self._result = self._frozen()
         return self._result
 
-    def settle(self) -> None:
-        """Bring every class and every error band up to date, from the labels alone."""
-        late = self._present() & ~self._settled
-        if late.any():
-            shape, cutoffs = self._lattice.shape, self.cutoffs * self.block
-            meter = Meter(self._values, Lattice.of(shape, cutoffs))
-            for k in np.flatnonzero(late):
-                found = meter.measure(int(k) + 1, int(self._counts[k + 1]))
-                self._band[k], self._total[k], self._error[k] = found
+    def settle(self, go_on: Callable[[], bool] | None = None) -> bool:
+        """Bring every class and every error band up to date, from the labels alone.
+
+        Takes about as long as :func:`label_spectrum`: 3 s for 2048 x 2048 cells and 21 classes.
+
+        Parameters
+        ----------
+        go_on : callable, optional
+            Asked before each class; False ends it there, with what is done kept.
+
+        Returns
+        -------
+        bool
+            Whether everything is up to date.
+        """
         self._clear(~self._present())
-        self._state[:] = self._mask_state
-        self._settled[:] = True
         self._result = None
+        late = np.flatnonzero(~self._settled)
+        if len(late) == 0:
+            return True
+        meter = Meter(self._values, Lattice.of(self._lattice.shape, self.cutoffs * self.block))
+        for k in late:
+            if go_on is not None and not go_on():
+                return False
+            found = meter.measure(int(k) + 1, int(self._counts[k + 1]))
+            self._band[k], self._total[k], self._error[k] = found
+            self._state[k] = self._mask_state
+            self._settled[k] = True
+        return True
 
     def _refresh(self) -> None:
         self._clear(~self._present())
