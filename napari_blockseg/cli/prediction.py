@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from napari_blockseg.learn.checkpoint import Model
 
 
+ENGINES = ("auto", "torch", "onnx")
+
+
 @dataclass(frozen=True)
 class Source:
     """An image to predict: its id, its file, and its axes if they were given."""
@@ -27,6 +30,56 @@ class Source:
     image_id: str
     path: Path
     axes: str | None = None
+
+
+@dataclass
+class Work:
+    """What computes, and how much it did.
+
+    Parameters
+    ----------
+    engine : str
+        One of `ENGINES`; once a model is ready, what it runs on.
+    kept, computed : float
+        Pixels at working scale: of the images, and of all tiles with their context.
+    """
+
+    engine: str = "auto"
+    kept: float = 0.0
+    computed: float = 0.0
+
+    @property
+    def kept_share(self) -> float | None:
+        """The share of what was computed that is in the masks."""
+        return self.kept / self.computed if self.computed else None
+
+    def __str__(self) -> str:
+        if self.kept_share is None:
+            return ""
+        return (
+            f"{self.engine} computed {self.computed / 1e6:.1f} million pixels at working scale, "
+            f"{self.kept_share:.0%} of them are kept (the rest is what tiles see around them)."
+        )
+
+    def made_ready(self, model: Model, n_pixels: float) -> Model:
+        """Return the model as it predicts fastest for so many pixels of images."""
+        from napari_blockseg.learn.engine import engine_name, for_prediction
+
+        ready = for_prediction(model, self.engine, n_pixels * model.spec.grid.scale**2)  # type: ignore[arg-type]
+        self.engine = engine_name(ready)
+        return ready
+
+    def add(self, model: Model, config: PredictConfig, shape: Sequence[int]) -> None:
+        """Count an image of this shape: leading axes, rows, cols, channels."""
+        import math
+
+        from napari_blockseg.learn.stitching import kept_share
+
+        halo = model.network.halo if config.halo is None else config.halo
+        rows, cols = model.spec.grid.shape(shape[-3], shape[-2])
+        kept = math.prod(shape[:-3]) * rows * cols
+        self.kept += kept
+        self.computed += kept / kept_share((rows, cols), config.tile, halo)
 
 
 def predict(
@@ -45,6 +98,15 @@ def predict(
         int | None, config_option(PredictConfig, "batch_size", advanced=True)
     ] = None,
     device: Annotated[str | None, config_option(PredictConfig, "device")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="auto|torch|onnx",
+            help="What computes. 'auto' takes ONNX Runtime on a CPU for much work, if installed.",
+            rich_help_panel="Fine tuning",
+        ),
+    ] = "auto",
     axes: Annotated[
         str | None,
         typer.Option("--axes", metavar="YX|YXC|...", help="Axes of the images, if they don't say."),
@@ -52,6 +114,8 @@ def predict(
     json: JsonFile = None,
 ) -> None:
     """Write a dense mask for each image."""
+    if engine not in ENGINES:
+        raise typer.BadParameter(f"Got engine {engine!r}; expected {', '.join(ENGINES)}.")
     config = config_from_options(
         PredictConfig, tile=tile, halo=halo, batch_size=batch_size, device=device
     )
@@ -60,10 +124,19 @@ def predict(
 
     loaded = load_model(Path(model), device=config.device)
     start = time.monotonic()
-    written = predict_files(loaded, sources, Path(out), config, probabilities)
+    work = Work(engine)
+    written = predict_files(loaded, sources, Path(out), config, probabilities, work)
     seconds = time.monotonic() - start
-    say(f"Wrote {len(written)} masks to {out} in {seconds:.1f} s.")
-    result = {"images": len(written), "seconds": seconds, "out": out, "masks": written}
+    say(f"Wrote {len(written)} masks to {out} in {seconds:.1f} s. {work}".strip())
+    result = {
+        "images": len(written),
+        "seconds": seconds,
+        "out": out,
+        "masks": written,
+        "engine": work.engine,
+        "pixels": work.kept,
+        "kept_share": work.kept_share,
+    }
     save_json(None if json is None else Path(json), result)
     if len(written) < len(sources):
         raise typer.Exit(1)
@@ -90,22 +163,34 @@ def find_sources(given: Sequence[str], axes: str | None) -> list[Source]:
 
 
 def predict_files(
-    model: Model, sources: Sequence[Source], out: Path, config: PredictConfig, probabilities: bool
+    model: Model,
+    sources: Sequence[Source],
+    out: Path,
+    config: PredictConfig,
+    probabilities: bool,
+    work: Work | None = None,
 ) -> dict[str, str]:
-    """Predict images one by one and return the masks written, by image id."""
+    """Predict images one by one and return the masks written, by image id; `work` is filled."""
     from napari_blockseg.files.images import read_image
     from napari_blockseg.files.masks import write_classes_json, write_mask
 
     out.mkdir(parents=True, exist_ok=True)
     write_classes_json(out, model.spec.classes)
     written: dict[str, str] = {}
+    work = work or Work()
+    ready: Model | None = None
     with interrupt_flag() as asked, progress("predicting") as advance:
         for number, source in enumerate(sources):
             if asked.is_set():
                 break
             data = read_image(source.path, source.axes)
             step = _part_of(advance, number, len(sources), source.image_id)
-            mask, chances = predict_planes(model, data.pixels, config, step, probabilities)
+            if ready is None:
+                # The others are taken to be like the first: this only chooses what computes.
+                n_pixels = data.pixels.size / data.pixels.shape[-1] * len(sources)
+                ready = work.made_ready(model, n_pixels)
+            mask, chances = predict_planes(ready, data.pixels, config, step, probabilities)
+            work.add(ready, config, data.pixels.shape)
             suffix = ".tif" if source.path.suffix.lower() in (".tif", ".tiff") else ".png"
             path = out / f"{source.image_id}{suffix}"
             write_mask(path, mask, model.spec.classes, like=data.info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from torch import Tensor
 from napari_blockseg.core.tiles import Tile, plan_tiles
 from napari_blockseg.learn.devices import mixed_precision
 from napari_blockseg.nets.network import MULTIPLE, Network
+from napari_blockseg.nets.truncation import upsample
 
-_CHUNK_VALUES = 16_000_000
+# A piece of rows that stays in a processor's cache from interpolation to class values.
+_CHUNK_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,23 @@ def stitch_tiles(
         start = final
 
 
+def kept_share(shape: tuple[int, int], tile: int, halo: int) -> float:
+    """Return how much of the pixels that the network computes is kept, 0 to 1.
+
+    Parameters
+    ----------
+    shape : (rows, cols)
+        Of the image at working scale, in pixels.
+    tile, halo : int
+        As in :func:`stitch_tiles`. The rest is the context of tiles, computed more than once.
+    """
+    halo = -(-halo // MULTIPLE) * MULTIPLE
+    plan = plan_tiles(shape, tile + 2 * halo, halo, MULTIPLE)
+    heights = [row[0].rows.stop - row[0].rows.start for row in plan]
+    widths = [one.cols.stop - one.cols.start for one in plan[0]]
+    return shape[0] * shape[1] / (sum(heights) * sum(widths))
+
+
 def _cells(pixels: int, stride: int) -> int:
     """Return how many cells cover `pixels` once padded as the network pads."""
     return -(-pixels // MULTIPLE) * MULTIPLE // stride
@@ -146,8 +166,7 @@ class RowUpsampler:
     """
 
     def __init__(self, rows: int, cols: int, cell: float) -> None:
-        self._rows, self._cell = rows, cell
-        self._columns = _positions(0, cols, cell)
+        self._rows, self._cols, self._cell = rows, cols, cell
         self._next = 0
         self._kept = torch.zeros(0)
         self._first = 0
@@ -168,15 +187,28 @@ class RowUpsampler:
             return
         stop = self._first + logits.shape[1]
         end = self._rows if last else self._ready_before(stop)
-        size = max(1, _CHUNK_VALUES // (logits.shape[0] * len(self._columns)))
+        # No fewer rows than some cells have: their columns are interpolated for each piece anew.
+        size = max(math.ceil(4 * self._cell), _CHUNK_VALUES // (logits.shape[0] * self._cols))
         for begin in range(self._next, end, size):
-            piece = range(begin, min(begin + size, end))
-            at = _positions(piece.start, piece.stop, self._cell) - self._first
-            yield begin, _lerp(_lerp(logits, at, 1), self._columns, 2)
+            yield begin, self._piece(logits, begin, min(begin + size, end))
         self._next = max(self._next, end)
         # The next image row may still look at the last two cell rows.
         keep = min(2, logits.shape[1])
         self._kept, self._first = logits[:, -keep:], stop - keep
+
+    def _piece(self, logits: Tensor, begin: int, end: int) -> Tensor:
+        """Return image rows `begin` to `end` from the cell rows at hand."""
+        at = _positions(begin, end, self._cell) - self._first
+        last = logits.shape[1] - 1
+        low = min(max(0, math.floor(at[0])), last)
+        high = min(math.floor(at[-1]) + 1, last)
+        cells = logits[:, low : high + 1]
+        factor = round(self._cell)
+        if factor != self._cell or logits.shape[2] * factor < self._cols:
+            return _lerp(_lerp(cells, _positions(0, self._cols, self._cell), 2), at - low, 1)
+        # torch's own kernel is several times faster; its ends are ours, or lie outside the piece.
+        skip = begin - (self._first + low) * factor
+        return upsample(cells[None], factor)[0, :, skip : skip + end - begin, : self._cols]
 
     def _ready_before(self, stop: int) -> int:
         """Return the first image row that needs cell row `stop` or a later one."""

@@ -10,10 +10,12 @@ from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
 from napari_blockseg.core.metrics import Confusion
 from napari_blockseg.core.normalize import Normalization
+from napari_blockseg.core.tiles import plan_tiles
 from napari_blockseg.learn import stitching
 from napari_blockseg.learn.checkpoint import Model, load_model
+from napari_blockseg.learn.predict import _largest as largest
 from napari_blockseg.learn.predict import predict, predict_mask
-from napari_blockseg.learn.stitching import RowUpsampler, stitch_tiles
+from napari_blockseg.learn.stitching import RowUpsampler, kept_share, stitch_tiles
 
 from .conftest import scene
 
@@ -236,6 +238,49 @@ def test_upsampling_by_rows_equals_that_of_the_whole(cell):
             whole[:, start : start + part.shape[1]] = part
         at += size
     torch.testing.assert_close(whole, values)
+
+
+def test_upsampling_of_whole_cells_is_the_general_one():
+    """Cells of a whole number of pixels go another way through the code than all others."""
+    torch.manual_seed(0)
+    coarse = torch.randn(3, 9, 7)
+    for rows, cols in ((36, 28), (33, 26), (3, 2)):
+        pieces = [part for start, part in RowUpsampler(rows, cols, 4).push(coarse, last=True)]
+        at = (torch.arange(rows, dtype=torch.float64) + 0.5) / 4 - 0.5
+        expected = stitching._lerp(coarse, at, 1)
+        expected = stitching._lerp(
+            expected, (torch.arange(cols, dtype=torch.float64) + 0.5) / 4 - 0.5, 2
+        )
+        torch.testing.assert_close(torch.cat(pieces, 1), expected)
+
+
+def test_upsampling_in_small_pieces(monkeypatch):
+    torch.manual_seed(0)
+    coarse = torch.randn(3, 40, 17)
+    for cell in (4, 2.5):
+        rows, cols = int(40 * cell), int(17 * cell)
+        ((_, whole),) = RowUpsampler(rows, cols, cell).push(coarse, last=True)
+        monkeypatch.setattr(stitching, "_CHUNK_VALUES", 10)
+        pieces = list(RowUpsampler(rows, cols, cell).push(coarse, last=True))
+        monkeypatch.undo()
+        assert len(pieces) > 5
+        torch.testing.assert_close(torch.cat([part for _, part in pieces], 1), whole)
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 21, 300])
+def test_the_largest_logit_is_that_of_argmax(n_classes):
+    logits = torch.randint(-3, 4, (n_classes, 30, 40)).float()
+    expected = logits.numpy().argmax(0)  # numpy's takes the first of equal ones
+    assert np.array_equal(largest(logits), expected)
+
+
+def test_kept_share():
+    assert kept_share((500, 700), 512, 256) == 1.0
+    # Windows of 1024 that start 512 apart: three of them for 2048 rows.
+    assert kept_share((2048, 512), 512, 256) == pytest.approx(2048 / 3072)
+    tiles = [tile for row in plan_tiles((900, 1300), 384, 64) for tile in row]
+    computed = sum((t.rows.stop - t.rows.start) * (t.cols.stop - t.cols.start) for t in tiles)
+    assert kept_share((900, 1300), 256, 64) == pytest.approx(900 * 1300 / computed)
 
 
 def test_upsampling_is_torchs_bilinear():
