@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPol
 from qtpy.QtWidgets import QGraphicsPolygonItem, QWidget
 
 from napari_blockseg.ui.axis import Axis, next_block, snapped_block
-from napari_blockseg.ui.curves import Curve, mixed
+from napari_blockseg.ui.curves import Curve
 from napari_blockseg.ui.plots import SHARES, Canvas, PlotColors, pg
 from napari_blockseg.ui.spectrum_geometry import LossOverlay, nearest_curve, with_one_raised
 
@@ -20,6 +20,8 @@ _NEAR = 9
 _LEFT_AXIS, _RIGHT_AXIS = 42, 34
 #: Anchors of a text at the right and at the left of a line.
 _RIGHT, _LEFT = (-0.04, 0.5), (1.04, 0.5)
+#: Where on the height of 0 to 1 the two texts at the cutoff stand, under one another.
+_LABEL_HEIGHT, _TAG_HEIGHT = 0.09, 0.24
 _ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right)
 
 
@@ -70,7 +72,7 @@ class SpectrumCanvas(Canvas):
         )
         self.cutoff = pg.InfiniteLine(angle=90, movable=False)
         self.cutoff_label = pg.InfLineLabel(
-            self.cutoff, "", position=0.09, anchors=[_RIGHT, _RIGHT]
+            self.cutoff, "", position=_LABEL_HEIGHT, anchors=[_RIGHT, _RIGHT]
         )
         self.tag = pg.TextItem("", anchor=(0, 1))
         self.tag.hide()
@@ -86,7 +88,6 @@ class SpectrumCanvas(Canvas):
         self.unknown.setBrush(pg.mkBrush(*colors.grid, 45))
         self.nyquist.setPen(pg.mkPen(colors.grid, width=1.5, style=Qt.PenStyle.DashLine))
         self.nyquist_label.setColor(colors.text)
-        self.nyquist_label.fill = pg.mkBrush(*mixed(colors.background, colors.grid, 0.18))
         self.cutoff_label.setColor(colors.text)
         self.cutoff_label.fill = pg.mkBrush(*colors.background, 225)
         self.tag.fill = pg.mkBrush(*colors.background, 235)
@@ -140,6 +141,7 @@ class SpectrumCanvas(Canvas):
         side = _RIGHT if room > self.cutoff_label.boundingRect().width() + 8 else _LEFT
         self.cutoff_label.anchors = [side, side]
         self.cutoff_label.updatePosition()
+        self.tag.setAnchor(side)
 
     def _show_right_axis(self) -> None:
         shown = bool(self._overlay.curves)
@@ -175,13 +177,8 @@ class SpectrumCanvas(Canvas):
         self.tag.setVisible(bool(known and self._tag_text))
         if not known or not self._tag_text:
             return
-        curve = known[0]
-        x = self.cutoff.value()
-        y = float(np.interp(x, curve.x, np.nan_to_num(curve.y)))
-        left, right = self.axis.range()
-        self.tag.setText(self._tag_text, color=curve.color)
-        self.tag.setAnchor((1.03 if x > (left + right) / 2 else -0.03, 0.0 if y > 0.5 else 1.0))
-        self.tag.setPos(x, y)
+        self.tag.setText(self._tag_text, color=known[0].color)
+        self.tag.setPos(self.cutoff.value(), _TAG_HEIGHT)
 
     # -- the user ------------------------------------------------------------------------------
 

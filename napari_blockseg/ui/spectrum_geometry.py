@@ -151,7 +151,7 @@ def loss_overlay(analysis: Analysis, axis: Axis, color: Color, background: Color
     analysis
         Its checkpoints: the end is drawn in full, earlier moments faint.
     axis
-        Where frequencies are drawn; what lies outside is left out.
+        Where frequencies are drawn; what lies outside, or beyond the grid, is left out.
     color, background
         Of the line, and behind it.
 
@@ -160,7 +160,7 @@ def loss_overlay(analysis: Analysis, axis: Axis, color: Color, background: Color
     The axis of the loss starts at zero and ends above the largest value in view, so that its
     lines use the same height as the shares.
     """
-    left, right = axis.range()
+    left, right = axis.range()[0], float(axis.place(axis.nyquist))
     seen = [(c.moment, *_inside(c.loss, axis, left, right)) for c in analysis.checkpoints]
     seen = [entry for entry in seen if len(entry[1])]
     if not seen:

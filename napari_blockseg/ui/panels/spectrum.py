@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -36,6 +35,7 @@ from napari_blockseg.ui.spectrum_geometry import (
     loss_overlay,
     spectrum_curves,
 )
+from napari_blockseg.ui.wrapped import WrappedLabel
 
 if TYPE_CHECKING:
     from napari_blockseg.core.analysis import Analysis
@@ -122,17 +122,17 @@ class SpectrumPanel(QWidget):
         self.canvas = SpectrumCanvas()
         self.canvas.setAccessibleName("Label spectrum with a cutoff")
         self.canvas.setToolTip(_PLOT_TIP)
-        self.kept = _wrapped(QLabel())
         # Room for two lines at any time: nothing may jump while the line is dragged.
-        self.kept.setMinimumHeight(2 * self.kept.fontMetrics().lineSpacing())
+        self.kept = WrappedLabel(least_lines=2)
+        self.kept.hide()
         self.paint_bar = QProgressBar()
         self.paint_bar.setTextVisible(False)
         self.paint_bar.setFixedHeight(10)
         self.paint_bar.setAccessibleName("Paint that is there, of what the spectrum needs")
         self.table = CeilingTable()
-        self.headline = _wrapped(QLabel())
+        self.headline = WrappedLabel()
         self.headline.setObjectName("blockseg_title")
-        self.words = _wrapped(QLabel())
+        self.words = WrappedLabel()
         self.regrid = QPushButton()
         self.regrid.clicked.connect(self._on_regrid_clicked)
         self.overlay = OverlayChooser()
@@ -163,6 +163,10 @@ class SpectrumPanel(QWidget):
         self.scope = QComboBox()
         self.scope.setAccessibleName("Which labels are measured")
         self.scope.setToolTip(_SCOPE_TIP)
+        self.scope.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.scope.setMinimumContentsLength(5)
         self.log = QCheckBox("log axis")
         self.log.setToolTip(_LOG_TIP)
         self.log.setChecked(recall(_LOG_AXIS, True))
@@ -188,6 +192,7 @@ class SpectrumPanel(QWidget):
         meter.reading.connect(self._on_reading)
         session.classes_changed.connect(self._on_classes_changed)
         session.image_changed.connect(lambda _: self._fill_scopes())
+        session.project_closed.connect(self._fill_scopes)
         session.viewer.events.theme.connect(self._on_theme)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802  (Qt's name)
@@ -362,7 +367,7 @@ class SpectrumPanel(QWidget):
         advice = judgement.advice
         self.table.set_ceilings(judgement.ceilings, advice.recommended_block)
         self.headline.setText(words.headline(advice, block))
-        sentences = [advice.reason, words.prediction_words(advice)]
+        sentences = [advice.reason]
         wanted = advice.recommended_block
         regrids = wanted is not None and wanted != block
         if regrids:
@@ -372,7 +377,7 @@ class SpectrumPanel(QWidget):
                 "Puts what is painted in all images on the new grid, in one step that undo takes "
                 "back"
             )
-        self.words.setText(" ".join(one for one in sentences if one))
+        self.words.setText(" ".join(sentences))
         for widget in (self.headline, self.words):
             widget.show()
         self.regrid.setVisible(regrids)
@@ -395,15 +400,3 @@ class SpectrumPanel(QWidget):
     def _on_regrid_clicked(self) -> None:
         if self._judgement is not None and self._judgement.advice.recommended_block is not None:
             self.regrid_requested.emit(self._judgement.advice.recommended_block)
-
-
-def _wrapped(label: QLabel) -> QLabel:
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setAlignment(Qt.AlignmentFlag.AlignTop)
-    label.setIndent(0)  # else Qt leaves half a letter above the text
-    policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-    policy.setHeightForWidth(True)
-    label.setSizePolicy(policy)
-    label.hide()
-    return label

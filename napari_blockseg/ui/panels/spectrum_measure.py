@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_blockseg.core.advice import Advice, EstimatedCeiling, estimate_ceilings, recommend
+from napari_blockseg.core.advice import (
+    Advice,
+    EstimatedCeiling,
+    PairCounts,
+    estimate_from_counts,
+    recommend,
+)
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.spectrum import LabelSpectrum, LiveSpectrum, combine, label_spectrum
 from napari_blockseg.ui.panels.spectrum_words import needed_blocks
@@ -203,15 +209,38 @@ class ScopeSpectra:
         return spectrum
 
 
-def judge(question: Question) -> Judgement | None:
-    """Return the estimated ceilings and the advice for a scope; None with too little paint."""
-    if question.missing():
-        return None
-    ceilings = estimate_ceilings(question.images(), len(question.names))
-    advice = recommend(ceilings, question.names)
-    wanted = advice.recommended_block
-    changed = None if wanted is None else changed_share(question.painted(), wanted)
-    return Judgement(ceilings, advice, changed)
+class ScopeAdvice:
+    """Judges one scope after another; images that did not change are not counted again.
+
+    Lives on one thread.
+    """
+
+    def __init__(self) -> None:
+        self._token = -1
+        self._counts: dict[str, tuple[BlockLabels, PairCounts]] = {}
+
+    def judge(self, question: Question) -> Judgement | None:
+        """Return the estimated ceilings and the advice; None with too little paint."""
+        if question.token != self._token:
+            self._token = question.token
+            self._counts.clear()
+        if question.missing():
+            return None
+        ceilings = estimate_from_counts(PairCounts.sum(self._all_counts(question)))
+        advice = recommend(ceilings, question.names)
+        wanted = advice.recommended_block
+        changed = None if wanted is None else changed_share(question.painted(), wanted)
+        return Judgement(ceilings, advice, changed)
+
+    def _all_counts(self, question: Question) -> list[PairCounts]:
+        n_classes = len(question.names)
+        if question.scope != "project":
+            return [PairCounts.of(labels, n_classes) for labels in question.images()]
+        for name, labels in question.others.items():
+            if name not in self._counts or self._counts[name][0] is not labels:
+                self._counts[name] = (labels, PairCounts.of(labels, n_classes))
+        kept = [self._counts[name][1] for name in question.others]
+        return [PairCounts.of(question.labels, n_classes), *kept]
 
 
 def changed_share(planes: Sequence[BlockLabels], block: int) -> float | None:

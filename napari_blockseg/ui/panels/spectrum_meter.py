@@ -11,8 +11,8 @@ from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.spectrum_measure import (
     Measurement,
     Question,
+    ScopeAdvice,
     ScopeSpectra,
-    judge,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SpectrumMeter(QObject):
         self._closed = False
         self._spectra = ScopeSpectra()
         self._curve = Latest(self._spectra.measure, _CURVE_MS, self)
-        self._advice = Latest(judge, _ADVICE_MS, self, rests=True)
+        self._advice = Latest(ScopeAdvice().judge, _ADVICE_MS, self, rests=True)
         self._settle = QTimer(self, interval=_SETTLE_MS, singleShot=True)
         self._settle.timeout.connect(lambda: self._ask_curve(settle=True))
         self._curve.done.connect(self._on_measured)
@@ -211,7 +211,9 @@ class SpectrumMeter(QObject):
         if token != self._token:
             return
         self._reads = False
-        self._others[image_id] = labels
+        # On another grid it is of a moment in which the grid changes: this will start anew.
+        fits = labels is not None and labels.grid.block == self._session.block
+        self._others[image_id] = labels if fits else None
         self._read_next()
 
     def _on_unread(self, token: int, image_id: str, error: BaseException) -> None:

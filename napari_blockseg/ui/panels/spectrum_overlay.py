@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_blockseg.ui.job_bar import JobBar, MessageLine
 from napari_blockseg.ui.runs import RunInfo, run_title
+from napari_blockseg.ui.wrapped import WrappedLabel
 
 _TIP = (
     "Lay a trained model's loss over the curves: how large it would be if the labels held only "
@@ -99,9 +100,7 @@ class OverlayChooser(QWidget):
         self.bar.stop.setAccessibleName("Stop measuring the loss")
         self.bar.stop.setToolTip("End the measuring; nothing is kept of it")
         self.bar.stop_requested.connect(self.stop_requested)
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.words = WrappedLabel(least_lines=3)
         self.message = MessageLine()
         row = QHBoxLayout()
         row.addWidget(label)

@@ -85,20 +85,6 @@ def news(advice: Advice, block: int) -> str:
     return f"{wanted} px fits" if wanted == block else f"use {wanted} px blocks"
 
 
-def prediction_words(advice: Advice) -> str:
-    """Return what a network trained on the recommended blocks should reach, with its error."""
-    found = [p for p in getattr(advice, "predictions", ()) if p.block == advice.recommended_block]
-    if not found:
-        return ""
-    ratio, low, high = (
-        round(100 * v) for v in (found[0].trained_ratio, found[0].low, found[0].high)
-    )
-    return (
-        f"A network trained on them should reach about {ratio} % (likely {low} to {high}) of what "
-        "painting every pixel would give."
-    )
-
-
 def change_words(share: float | None, block: int, recommended: int) -> str:
     """Return what another grid would do to what is painted; `share` of it changes."""
     if recommended < block:

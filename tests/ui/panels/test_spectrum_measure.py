@@ -11,9 +11,9 @@ from napari_blockseg.core.spectrum import combine, label_spectrum
 from napari_blockseg.ui.panels import spectrum_measure
 from napari_blockseg.ui.panels.spectrum_measure import (
     Question,
+    ScopeAdvice,
     ScopeSpectra,
     changed_share,
-    judge,
     painted_planes,
 )
 from napari_blockseg.ui.spectrum_geometry import panel_cutoffs
@@ -66,7 +66,7 @@ def test_too_little_paint_makes_no_spectrum():
     assert found.spectrum is None
     assert (found.painted, found.total) == (20, 24 * 32)
     assert question(values).missing() == 30
-    assert judge(question(values)) is None
+    assert ScopeAdvice().judge(question(values)) is None
 
 
 def test_an_image_is_all_its_painted_planes_together():
@@ -144,10 +144,30 @@ def test_work_nobody_waits_for_ends_early(monkeypatch):
 def test_the_advice_follows_the_scope():
     fine = np.random.default_rng(0).integers(1, 4, (48, 64)).astype(np.uint8)
     smooth = blobs(shape=(48, 64))
-    one = judge(question(smooth))
-    all_ = judge(question(smooth, "project", others={"b": fine, "c": fine}))
+    one = ScopeAdvice().judge(question(smooth))
+    all_ = ScopeAdvice().judge(question(smooth, "project", others={"b": fine, "c": fine}))
     at = {row.block: row.miou for row in one.ceilings}
     assert {row.block: row.miou for row in all_.ceilings}[BLOCK] < at[BLOCK]
+
+
+def test_only_the_painted_image_is_counted_again_for_the_advice(monkeypatch):
+    counted = []
+    original = spectrum_measure.PairCounts.of
+    monkeypatch.setattr(
+        spectrum_measure.PairCounts,
+        "of",
+        lambda labels, n: counted.append(labels.values) or original(labels, n),
+    )
+    advice, others = ScopeAdvice(), {"b": labels(blobs(3)), "c": labels(blobs(7))}
+    for values in (blobs(), blobs(2)):
+        asked = Question(1, "a", "project", labels(values), (), NAMES, others)
+        found = advice.judge(asked)
+    assert len(counted) == 2 + 1 + 1
+    np.testing.assert_array_equal(counted[-1], blobs(2))
+    again = ScopeAdvice().judge(
+        question(blobs(2), "project", others={"b": blobs(3), "c": blobs(7)})
+    )
+    assert [row.miou for row in found.ceilings] == [row.miou for row in again.ceilings]
 
 
 @pytest.mark.parametrize("block", [16, 32])

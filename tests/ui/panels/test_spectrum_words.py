@@ -16,7 +16,6 @@ from napari_blockseg.ui.panels.spectrum_words import (
     loss_words,
     needed_blocks,
     news,
-    prediction_words,
     too_little_words,
 )
 
@@ -67,18 +66,6 @@ def test_what_another_grid_changes():
     assert "about 7 %" in change_words(0.07, 8, 16)
     assert "less than 1 %" in change_words(0.002, 8, 16)
     assert "Undo" in change_words(None, 8, 12)
-
-
-def test_the_prediction_is_told_with_its_error():
-    advice = SimpleNamespace(
-        recommended_block=16,
-        predictions=(
-            SimpleNamespace(block=8, trained_ratio=0.99, low=0.98, high=1.0),
-            SimpleNamespace(block=16, trained_ratio=0.957, low=0.92, high=0.99),
-        ),
-    )
-    assert "about 96 % (likely 92 to 99)" in prediction_words(advice)
-    assert prediction_words(SimpleNamespace(recommended_block=None, predictions=())) == ""
 
 
 def test_the_loss_is_told_at_the_block_and_whole():
