@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_blockseg.core.analysis import TruncationTrial, load_analysis, save_analysis
+from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import BlockSegError, ImageError, LabelError, ModelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.metrics import Confusion
@@ -20,7 +21,7 @@ from napari_blockseg.learn.analysis import run as run_module
 from napari_blockseg.learn.analysis.observe import LossSum, ScoreSum
 from napari_blockseg.learn.analysis.pieces import cut_image, spread
 from napari_blockseg.learn.analysis.truncate import recommend_stride
-from napari_blockseg.learn.checkpoint import load_model, read_weights
+from napari_blockseg.learn.checkpoint import load_model, read_weights, save_model
 from napari_blockseg.learn.data import TrainingImage, class_lookup
 from napari_blockseg.learn.kept import kept_checkpoints
 from napari_blockseg.learn.losses import batch_loss
@@ -152,6 +153,27 @@ def test_other_strides_are_really_applied(found, copied, make_images, stride):
         losses.append(float(F.cross_entropy(logits, wanted)))
     trial = next(one for one in analysis.trials if one.decoder_stride == stride)
     assert trial.cross_entropy == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"form": "smp"},
+        {"network": "dan", "decoder_stride": 8},
+        {"truncation": "strided", "decoder_stride": 8},
+        {"truncate_aspp": True, "decoder_stride": 32},
+    ],
+)
+def test_other_networks_score_the_same_at_their_own_stride(make_images, copied, tmp_path, options):
+    config = NetworkConfig(weights="none", **options)
+    spec = load_model(copied, "cpu").spec.model_copy(update={"network": config})
+    save_model(tmp_path, spec, build_network(config, 2).state_dict())
+    _, analysis = finish(analyse(tmp_path, make_images(1), layers=False, device="cpu"))
+    (trial,) = [one for one in analysis.trials if one.decoder_stride == config.stride]
+    assert trial.cross_entropy == pytest.approx(analysis.end.loss.cross_entropy, rel=1e-5)
+    assert trial.miou == analysis.end.miou
+    others = {one.cross_entropy for one in analysis.trials}
+    assert len(others) == 4, "every stride gives logits of its own"
 
 
 def test_what_truncation_throws_away_is_read_off_the_decoder(found):

@@ -17,7 +17,7 @@ from napari_blockseg.core.spectrum import (
     label_spectrum,
     one_hot,
 )
-from napari_blockseg.learn.analysis.layers import EnergySum, LayerProbe, LayerSums
+from napari_blockseg.learn.analysis.layers import EnergySum, LayerProbe, LayerSums, Seen
 from napari_blockseg.learn.analysis.observe import run_network
 from napari_blockseg.learn.analysis.pieces import cut_image
 from napari_blockseg.learn.analysis.run import analysis_cutoffs
@@ -203,10 +203,27 @@ def test_hooks_are_gone_also_after_an_error(linear):
     assert not any(module._forward_hooks for module in linear.modules())
 
 
+def test_cells_of_the_padding_do_not_count():
+    """20 x 17 pixels on a grid of 8 are 3 x 3 cells, though the network pads them to 32 x 32."""
+    output = torch.full((1, 2, 4, 4), 1e6)
+    output[:, :, :3, :3] = torch.rand(2, 3, 3)
+    output.requires_grad_().grad = output.detach().flip(1)
+    sums = LayerSums(analysis_cutoffs(1.0, 1), 1.0, 0.05)
+    sums.add([Seen("x", "decoder", output)], (20, 17), (32, 32))
+    total = EnergySum(analysis_cutoffs(1.0, 1) * 8)
+    total.add(output[0, :, :3, :3])
+    (layer,) = sums.spectra()
+    assert layer.activations == tuple(total.shares())
+    assert layer.activations_mean == total.mean_share() < 1 - 1e-3
+    assert layer.gradients == pytest.approx(layer.activations)
+
+
 # -- real networks -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"form": "paper"}, {"encoder": "resnet18"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"form": "paper"}, {"network": "dan", "encoder": "resnet18"}]
+)
 @pytest.mark.parametrize("stride", [4, 16])
 def test_every_layer_of_a_network_is_seen(options, stride):
     config = NetworkConfig(weights="none", decoder_stride=stride, **options)
@@ -219,9 +236,12 @@ def test_every_layer_of_a_network_is_seen(options, stride):
     layers = {layer.name: layer for layer in sums.spectra()}
     strides = [one.stride for name, one in layers.items() if name.startswith("encoder")]
     assert strides == list(network.encoder.strides)
-    assert layers["ASPP"].stride == 16
-    for name in ("low-level projection", "fused features", "logits"):
-        assert layers[name].stride == stride
+    if config.network == "dan":
+        assert {"node 1", "node 2", "node 3"} <= layers.keys()
+    else:
+        assert layers["ASPP"].stride == 16
+        assert layers["low-level projection"].stride == stride
+    assert layers["fused features"].stride == layers["logits"].stride == stride
     for layer in layers.values():
         pairs = zip(layer.activations, layer.gradients, strict=True)
         at = dict(zip(layer.cutoffs, pairs, strict=True))

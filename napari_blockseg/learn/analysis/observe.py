@@ -95,12 +95,6 @@ def _padded(length: int) -> int:
     return -(-length // MULTIPLE) * MULTIPLE
 
 
-def at_working_scale(coarse: Tensor, stride: int, piece: Piece) -> Tensor:
-    """Return logits of a decoder's grid at the working pixels of a piece."""
-    rows, cols = piece.image.shape[-2:]
-    return upsample(coarse, stride)[..., :rows, :cols]
-
-
 class LossSum:
     """The spectrum of the loss, summed over pieces.
 
@@ -146,10 +140,13 @@ class ScoreSum:
         K.
     stride : int
         Working pixels per cell of the decoder's grid.
+    align_corners : bool
+        How the network spreads its logits; see :class:`~napari_blockseg.nets.network.Network`.
     """
 
-    def __init__(self, n_classes: int, stride: int) -> None:
+    def __init__(self, n_classes: int, stride: int, align_corners: bool = False) -> None:
         self.stride = stride
+        self._align_corners = align_corners
         self.confusion = Confusion(n_classes)
         self._loss = 0.0
         self._weight = 0.0
@@ -165,7 +162,8 @@ class ScoreSum:
             What they are of. The cross-entropy is taken at working scale, as in training; the
             confusion at the pixels of the image, as a prediction has them.
         """
-        logits = at_working_scale(coarse[None], self.stride, piece)
+        rows, cols = piece.image.shape[-2:]
+        logits = upsample(coarse[None], self.stride, self._align_corners)[..., :rows, :cols]
         values = piece.working_values()
         if values is not None:
             wanted = torch.from_numpy(values.astype(np.int64))[None] - 1

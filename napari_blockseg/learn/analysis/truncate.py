@@ -37,7 +37,8 @@ class Trials:
         self._device = model.device
         self._trained = model.network.decoder_stride
         self._decoders = {stride: _decoder(model, stride) for stride in STRIDES}
-        self.scores = {stride: ScoreSum(len(model.spec.classes), stride) for stride in STRIDES}
+        n_classes, spread = len(model.spec.classes), model.network.align_corners
+        self.scores = {stride: ScoreSum(n_classes, stride, spread) for stride in STRIDES}
         # No layer was looked at until someone says otherwise.
         self.energy_below: Callable[[str, int], float | None] = lambda name, stride: None
 
