@@ -12,7 +12,7 @@ from napari_blockseg.cli.pictures.chart import INK, Color
 from napari_blockseg.cli.pictures.colors import DARK, readable
 
 _MARGIN = {"l": 58, "r": 18, "t": 34, "b": 58}
-_HEIGHT = 420
+_HEIGHT, _LEGEND = 420, 50
 _LIGHT_INK: Color = (230, 233, 237)
 _CONFIG = {
     "responsive": True,
@@ -89,9 +89,13 @@ class Chart:
             include_plotlyjs=False,
             full_html=False,
             div_id=self.id,
-            default_height=f"{_HEIGHT}px",
+            default_height=f"{self._height}px",
         )
         return f'<div class="chart" role="img" aria-label="{escape(self.about)}">{inner}</div>'
+
+    @property
+    def _height(self) -> int:
+        return _HEIGHT + (_LEGEND if self.legend else 0)
 
     def _traces(self) -> list[dict[str, Any]]:
         bands = [_band(line) for line in self.lines if line.band is not None]
@@ -100,7 +104,7 @@ class Chart:
     def _layout(self) -> dict[str, Any]:
         return {
             "margin": {**_MARGIN, "t": 78} if self.legend and self.marks else _MARGIN,
-            "height": _HEIGHT,
+            "height": self._height,
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": "system-ui, sans-serif", "size": 13},

@@ -158,9 +158,10 @@ def _with_error(line: Line, errors: list[float]) -> Line:
 
 
 def _predicted(findings: Findings) -> list[Line]:
-    found = sorted(findings.predictions, key=lambda one: one.block)
+    found = sorted(findings.advice.predictions, key=lambda one: one.block)
     if not found:
         return []
+    lost = {row.block: bool(findings.loses(row)) for row in findings.rows}
     words = [
         f"trained on blocks of {_size(one.block)} px, a network is expected to reach "
         f"{one.trained_ratio:.0%} ({one.low:.0%} to {one.high:.0%}) of what full labels give"
@@ -169,11 +170,15 @@ def _predicted(findings: Findings) -> list[Line]:
     return [
         Line(
             [math.log2(one.block) for one in found],
-            [one.trained_ratio for one in found],
+            # A mean that leaves the lost classes out would rise where it gets worse.
+            [math.nan if lost[one.block] else one.trained_ratio for one in found],
             words,
             _PURPLE,
             "trained on them, predicted",
-            band=([one.low for one in found], [one.high for one in found]),
+            band=(
+                [math.nan if lost[one.block] else one.low for one in found],
+                [math.nan if lost[one.block] else one.high for one in found],
+            ),
             width=2.6,
             dash="dot",
         )

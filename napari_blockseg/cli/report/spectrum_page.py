@@ -47,7 +47,6 @@ def _head(findings: Findings, title: str) -> str:
             f"<h1>{escape(title)}</h1>",
             page.paragraph(findings.advice.reason, "lead"),
             page.tiles(words.facts(findings)),
-            page.items(words.unresolved(findings)),
             page.paragraph(words.basis(findings), "muted"),
             *(page.paragraph(note, "warn") for note in findings.notes),
             "</header>",
@@ -158,16 +157,25 @@ def _ceilings(findings: Findings) -> str:
         ]
     else:
         lines.append(("expected error of the estimate", [row.error for row in rows]))
-    if findings.predictions:
-        found = {one.block: one.trained_ratio for one in findings.predictions}
-        lines.append(("trained on them, predicted share", [found.get(row.block) for row in rows]))
     cells = [(escape(name), [_plain(value) for value in values]) for name, values in lines]
+    if findings.advice.predictions:
+        cells.append(("trained on them, predicted share", _trained_cells(findings)))
     return page.section(
         "How good can labels of each size be?",
         page.paragraph(words.CEILINGS),
         ceilings_chart(findings).html(),
         table("By block size.", _header(findings), cells, _best_column(findings)),
     )
+
+
+def _trained_cells(findings: Findings) -> list[Cell]:
+    found = {one.block: one.trained_ratio for one in findings.advice.predictions}
+    cells = []
+    for row in findings.rows:
+        lost = ", ".join(findings.loses(row))
+        tip = f"over fewer classes: without {lost}" if lost else ""
+        cells.append(Cell(_plain(found.get(row.block)).text, None, bool(lost), tip))
+    return cells
 
 
 def _plain(value: float | None) -> Cell:

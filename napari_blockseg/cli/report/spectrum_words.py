@@ -64,13 +64,17 @@ def facts(findings: Findings) -> list[tuple[str, str, str]]:
     blocks = -(-rows // best) * -(-cols // best)
     found = [("Labels for one image", f"{blocks:,} blocks", f"instead of {rows * cols:,} pixels")]
     found.append(_label_fact(findings, row))
-    for one in findings.predictions:
+    for one in findings.advice.predictions:
         if one.block == best:
             share = f"of what full labels give ({one.low:.0%} to {one.high:.0%})"
             found.append(("A network trained on them", f"{one.trained_ratio:.0%}", share))
-    lost = list(findings.advice.unresolved)
+    lost = findings.advice.unresolved
     if lost:
-        found.append(("Classes they cannot show", str(len(lost)), ", ".join(lost)))
+        needs = (
+            f"{name}: " + ("at no size looked at" if block is None else f"needs {block} px")
+            for name, block in lost.items()
+        )
+        found.append(("Classes they cannot show", str(len(lost)), "; ".join(needs)))
     return found
 
 
@@ -93,20 +97,6 @@ def _label_fact(findings: Findings, row: Row) -> tuple[str, str, str]:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
-
-
-def unresolved(findings: Findings) -> list[str]:
-    """Return what to do about the classes that the recommended blocks cannot show."""
-    return [
-        f"{name}: too thin or too rare for these blocks. "
-        + (
-            "No size that was looked at shows it often enough: paint it in single pixels, or "
-            "label more images."
-            if block is None
-            else f"Where it matters, paint blocks of {block} pixels."
-        )
-        for name, block in findings.advice.unresolved.items()
-    ]
 
 
 def which_size(findings: Findings) -> list[tuple[str, list[int]]]:
@@ -133,8 +123,14 @@ WHICH_SIZE = (
 
 def how(findings: Findings) -> list[tuple[str, str]]:
     """Return how it was computed, as (name of the quantity, paragraph)."""
-    from napari_blockseg.core.advice import MIN_OWNED_BLOCKS
+    from napari_blockseg.core.advice import MIN_OWNED_BLOCKS, TRAINED_GOAL
 
+    recommendation = (
+        "What a network would reach that is trained on blocks of a size, as a share of the mean "
+        "IoU that full labels give, is predicted from the mean of the best IoUs over the classes "
+        "that the size resolves. The recommended size is the coarsest for which that is at least "
+        f"{TRAINED_GOAL:.0%}, unless too many classes are lost there."
+    )
     spectrum = (
         "Each class becomes a map of zeros and ones; its two-dimensional Fourier transform gives "
         "the energy of every wave. The curve is the share of that energy, without the mean (DC), "
@@ -164,13 +160,15 @@ def how(findings: Findings) -> list[tuple[str, str]]:
             ),
             ("Label spectrum", spectrum),
             ("Resolvable", learnable),
+            ("Recommendation", recommendation),
         ]
     return [
         (
             "Estimated ceilings",
             "Only blocks are painted, so what they do to the pixels is not known. It is estimated "
-            "from what the grids of 2 b and 4 b do to the painted blocks: for smooth regions the "
-            "share of wrong pixels grows with block size times length of border.",
+            "from how often two painted blocks differ, by their distance: the more border a class "
+            "has, the more of its pixels a block size gets wrong. The error was measured on data "
+            "sets whose pixel labels are known.",
         ),
         (
             "Label spectrum",
@@ -179,6 +177,7 @@ def how(findings: Findings) -> list[tuple[str, str]]:
             "by lag. Bands show the standard error.",
         ),
         ("Resolvable", learnable),
+        ("Recommendation", recommendation),
     ]
 
 

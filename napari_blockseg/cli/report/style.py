@@ -25,7 +25,7 @@ h2 { font-size: 1.35rem; line-height: 1.25; margin: 3rem 0 .5rem; }
 h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
 p, ul, dl, table, figure { margin: .6rem 0; }
 p, li { max-width: 46rem; }
-.kicker, .muted, figcaption, caption { color: var(--muted); }
+.kicker, .muted, figcaption, .caption { color: var(--muted); }
 .kicker { margin: 0; font-size: .95rem; }
 .lead { font-size: 1.15rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .8rem; }
@@ -63,7 +63,7 @@ button:focus-visible { outline: 3px solid var(--accent); outline-offset: 1px; }
 }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
+.caption { font-size: .9rem; margin-bottom: .3rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); }
 th[scope="row"] { text-align: left; font-weight: 500; min-width: 7rem; }
 thead th:first-child { text-align: left; }
@@ -87,7 +87,8 @@ footer {
 code { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .92em; }
 @media (max-width: 30rem) {
   body { padding: 1rem .8rem 3rem; }
-  th, td { padding: .25rem .4rem; }
+  table { font-size: .88rem; }
+  th, td { padding: .25rem .35rem; }
   thead th { white-space: normal; }
   th[scope="row"] { min-width: 5.5rem; }
   .strip { grid-template-columns: repeat(2, 1fr); gap: .7rem; }
@@ -95,6 +96,7 @@ code { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .92em; 
   dl.sizes { grid-template-columns: 1fr; gap: 0; }
   dl.sizes dd { margin-bottom: .6rem; }
 }
+@page { margin: 15mm; }
 @media print {
   :root {
     --paper: #ffffff; --card: #f5f6f8; --ink: #20242a; --muted: #5b636e; --line: #d9dde3;
@@ -102,6 +104,8 @@ code { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .92em; 
   }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   .choice { display: none; }
+  .strip { grid-template-columns: repeat(5, 1fr); gap: .5rem; }
+  .strip figcaption { font-size: .7rem; }
   h2, h3 { break-after: avoid; }
   figure, .chart, tr, .tiles > div { break-inside: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

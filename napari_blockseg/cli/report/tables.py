@@ -64,7 +64,8 @@ def table(
         for name, cells in rows
     )
     return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
+        f'<p class="caption">{escape(caption)}</p>'
+        f'<div class="scroll"><table aria-label="{escape(caption)}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -134,16 +134,20 @@ class Findings:
         """Whether dense masks were at hand."""
         return self.block is None
 
-    @property
-    def predictions(self) -> Sequence[Any]:
-        """What networks trained on blocks are expected to reach."""
-        return getattr(self.advice, "predictions", ())
-
     def too_few(self, row: Row, index: int) -> bool:
         """Return whether a class is there, but owns too few blocks of this size to be learned."""
         from napari_blockseg.core.advice import MIN_OWNED_BLOCKS
 
         return self.is_present(index) and bool(row.owned_blocks[index] < MIN_OWNED_BLOCKS)
+
+    def loses(self, row: Row) -> list[str]:
+        """Return the classes that the finest size can show, and this one cannot."""
+        finest = min(self.rows, key=lambda row: row.block)
+        return [
+            info.name
+            for i, info in enumerate(self.classes)
+            if self.too_few(row, i) and not self.too_few(finest, i)
+        ]
 
     def is_present(self, index: int) -> bool:
         """Return whether a class has a block or a pixel anywhere."""

@@ -35,7 +35,7 @@ def to_json(findings: Findings) -> dict[str, Any]:
                 "low": one.low,
                 "high": one.high,
             }
-            for one in findings.predictions
+            for one in findings.advice.predictions
         ],
         "images": findings.images,
         "skipped": findings.skipped,

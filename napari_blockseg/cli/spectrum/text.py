@@ -22,7 +22,7 @@ def describe(findings: Findings) -> str:
     best = findings.advice.recommended_block
     lines += ["", f"Recommended block: {'none' if best is None else f'{best} pixels'}."]
     lines += _wrapped(findings.advice.reason)
-    return "\n".join([*lines, *_unresolved(findings)])
+    return "\n".join(lines)
 
 
 def _tables(findings: Findings) -> list[str]:
@@ -31,10 +31,13 @@ def _tables(findings: Findings) -> list[str]:
     upper, lower = _ceilings(findings), _classes(findings)
     lines = table(header, upper + lower).splitlines()
     below = []
-    if findings.predictions:
-        below += _wrapped("*: predicted mIoU of a network, as a share of that on full labels")
+    if findings.advice.predictions:
+        below += _wrapped(
+            "*: predicted mean IoU of a network, as a share of that of one trained on full labels, "
+            "over the classes that have enough blocks; in brackets where classes are lost"
+        )
     if any("(" in cell for row in lower for cell in row[1:]):
-        below += _wrapped("In brackets: the class is the majority of too few blocks to be learned.")
+        below += _wrapped("In brackets: the class is the majority of too few blocks to be learned")
     cut = len(upper) + 1
     return [*lines[:cut], "", "IoU of each class, at best:", *lines[cut:], *below]
 
@@ -60,10 +63,19 @@ def _ceilings(findings: Findings) -> list[list[str]]:
         }
     else:
         lines["expected error"] = [row.error for row in rows]
-    if findings.predictions:
-        trained = {one.block: one.trained_ratio for one in findings.predictions}
-        lines["trained on them *"] = [trained.get(row.block) for row in rows]
-    return [[name, *(f"{number(v)} " for v in values)] for name, values in lines.items()]
+    cells_of = [[name, *(f"{number(v)} " for v in values)] for name, values in lines.items()]
+    if findings.advice.predictions:
+        found = {one.block: one.trained_ratio for one in findings.advice.predictions}
+        cells = [
+            _bracketed(number(found.get(row.block)), bool(findings.loses(row))) for row in rows
+        ]
+        cells_of.append(["trained on them *", *cells])
+    return cells_of
+
+
+def _bracketed(cell: str, doubtful: bool) -> str:
+    # The blank keeps the numbers in line.
+    return f"({cell})" if doubtful else f"{cell} "
 
 
 def _classes(findings: Findings) -> list[list[str]]:
@@ -71,19 +83,10 @@ def _classes(findings: Findings) -> list[list[str]]:
     for i, info in enumerate(findings.classes):
         cells = []
         for row in findings.rows:
-            cell = number(row.iou[i], 2)
-            cells.append(f"({cell})" if findings.too_few(row, i) else f"{cell} ")
+            cells.append(_bracketed(number(row.iou[i], 2), findings.too_few(row, i)))
         rows.append([textwrap.shorten(info.name, _LONGEST_NAME, placeholder=" ..."), *cells])
     return rows
 
 
-def _unresolved(findings: Findings) -> list[str]:
-    lines = []
-    for name, block in findings.advice.unresolved.items():
-        where = "no size that was looked at" if block is None else f"blocks of {block} pixels"
-        lines += _wrapped(f"- {name} needs {where}.")
-    return lines
-
-
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, subsequent_indent="  " if text.startswith("- ") else "")
+    return textwrap.wrap(text, _WIDTH)
