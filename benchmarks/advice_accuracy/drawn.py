@@ -173,6 +173,21 @@ def argmax_fields(rng: Rng, size: int, sigma: float, k: int, skew: float = 0.0) 
     return np.stack(fields).argmax(0) + 1
 
 
+def sparse(rng: Rng, size: int, radius: float, count: int, k: int) -> Mask:
+    """Draw few disks and bars of classes 2..k on a large plain ground: shares of a few per cent."""
+    image = Image.new("L", (size, size), 1)
+    draw = ImageDraw.Draw(image)
+    for i in range(count):
+        row, col = rng.uniform(0, size, 2)
+        a, b = radius * np.exp(rng.normal(0, 0.4, 2))
+        value = 2 + i % (k - 1)
+        if rng.random() < 0.7:
+            draw.ellipse((col - a, row - b, col + a, row + b), fill=value)
+        else:
+            draw.line((col, row, col + 6 * (a - b), row + 3 * (a + b)), fill=value, width=int(b))
+    return np.array(image)
+
+
 def drawn_kinds() -> Iterator[tuple[str, str, int, list[Mask]]]:
     """Yield (kind, variant, K, masks) of everything drawn here; the same at every call."""
     plans: dict[str, list[tuple[int, Any]]] = {
@@ -229,6 +244,10 @@ def drawn_kinds() -> Iterator[tuple[str, str, int, list[Mask]]]:
         ],
         "few_big_regions": [
             (k, lambda r, s, g=g, k=k: argmax_fields(r, s, g, k)) for g, k in ((70, 2), (110, 3))
+        ],
+        "sparse": [
+            (k, lambda r, s, q=q, n=n, k=k: sparse(r, s, q, n, k))
+            for q, n, k in ((5, 12, 2), (12, 6, 3), (30, 2, 2), (10, 20, 5))
         ],
         "specks": [
             (3, lambda r, s, q=q: np.where(disks(r, s, q, 0.3, 0.06) == 2, 3,

@@ -21,6 +21,7 @@ from napari_blockseg.core.advice.estimate import BAND_COVERS, FACTORS
 from napari_blockseg.core.advice.model import (
     N_FEATURES,
     LossModel,
+    iou_from_loss,
     level_and_features,
     predict_iou,
 )
@@ -35,9 +36,10 @@ _SMALLEST_REST = 0.005
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One row a class and case: level, features, true IoU at each factor, case; case weights."""
+    """One row a class and case: level, share, features, true IoU, case; and case weights."""
 
     level: FloatArray
+    share: FloatArray
     x: FloatArray
     y: FloatArray
     case: NDArray[np.int64]
@@ -68,24 +70,25 @@ def fit_prior(cases: Sequence[Case]) -> CurvePrior:
 
 
 def fit_model(cases: Sequence[Case], prior: CurvePrior) -> LossModel:
-    """Fit the loss at each factor, then the band around the mean IoU (on the same cases)."""
+    """Fit the loss at each factor; the band is for :func:`fit_band`, on cases left out."""
     rows = class_rows(cases, prior)
     weights = {f: _fit_loss(rows, i) for i, f in enumerate(FACTORS)}
-    return LossModel(weights, dict.fromkeys(FACTORS, (0.25, 1.3)))
+    return LossModel(weights, dict.fromkeys(FACTORS, (0.0, 0.0)))
 
 
 def class_rows(cases: Sequence[Case], prior: CurvePrior) -> Rows:
     """Return the rows of all classes that own a labelled block."""
-    levels, xs, ys, index = [], [], [], []
+    levels, shares, xs, ys, index = [], [], [], [], []
     for i, case in enumerate(cases):
         owned = case.counts.owned > 0
         curves = fit_curves(case.counts, prior)
         level, x = level_and_features(curves.level, curves.share)
         levels.append(level[owned])
+        shares.append(curves.share[owned])
         xs.append(x[owned])
         ys.append(case.truth[:, owned].T)
         index.append(np.full(int(owned.sum()), i))
-    joined = [np.concatenate(parts) for parts in (levels, xs, ys, index)]
+    joined = [np.concatenate(parts) for parts in (levels, shares, xs, ys, index)]
     return Rows(*joined, case_weights(cases))
 
 
@@ -99,7 +102,8 @@ def case_weights(cases: Sequence[Case]) -> FloatArray:
 
 def _fit_loss(rows: Rows, at: int) -> FloatArray:
     known = ~np.isnan(rows.y[:, at])
-    x, y, case, level = rows.x[known], rows.y[known, at], rows.case[known], rows.level[known]
+    x, y, case = rows.x[known], rows.y[known, at], rows.case[known]
+    level, share = rows.level[known], rows.share[known]
     center, scale = x.mean(0), x.std(0)
     center[0], scale[0] = 0.0, 1.0
     z = (x - center) / scale
@@ -112,14 +116,13 @@ def _fit_loss(rows: Rows, at: int) -> FloatArray:
     ridge = _RIDGE * np.sqrt(rows.weight[cases].sum() / 300)
 
     def residual(w: FloatArray) -> FloatArray:
-        error = 1 / (1 + np.exp(level + z @ w)) - y
+        error = iou_from_loss(level + z @ w, share)[0] - y
         return np.concatenate(
             [np.bincount(inverse, error) * of_mean, of_class * error, ridge * w[1:]]
         )
 
     def slope(w: FloatArray) -> FloatArray:
-        iou = 1 / (1 + np.exp(level + z @ w))
-        rise = -(iou * (1 - iou))[:, None] * z
+        rise = iou_from_loss(level + z @ w, share)[1][:, None] * z
         means = np.stack([np.bincount(inverse, column) for column in rise.T], axis=1)
         return np.concatenate(
             [means * of_mean[:, None], of_class[:, None] * rise, ridge * np.eye(N_FEATURES)[1:]]
@@ -134,26 +137,37 @@ def _fit_loss(rows: Rows, at: int) -> FloatArray:
 def fit_band(predicted: FloatArray, truth: FloatArray, unsure: FloatArray) -> tuple[float, float]:
     """Return the share and multiple of :class:`LossModel` that cover the stated part of truths.
 
-    The multiple of the standard error is 1.3 (80 % of a normal error); the share is what is
-    still missing.
+    Of all pairs that cover as much, the one with the narrowest bands on average.
     """
-    off = np.abs(predicted - truth)
-    left = np.sqrt(np.maximum(off**2 - (1.3 * unsure) ** 2, 0)) / np.maximum(1 - predicted, 1e-3)
-    return float(np.quantile(left, BAND_COVERS)), 1.3
+    off, lost = np.abs(predicted - truth), 1 - predicted
+    best = (np.inf, 0.0, 0.0)
+    for multiple in np.linspace(0.0, 3.0, 13):
+        left = np.sqrt(np.maximum(off**2 - (multiple * unsure) ** 2, 0)) / np.maximum(lost, 1e-3)
+        share = float(np.quantile(left, BAND_COVERS))
+        width = float(np.hypot(share * lost, multiple * unsure).mean())
+        best = min(best, (width, share, float(multiple)))
+    return best[1], best[2]
 
 
-def means(
-    cases: Sequence[Case], prior: CurvePrior, model: LossModel, factor: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return predicted and true mean IoU and the mean standard error, one each a case."""
-    at = FACTORS.index(factor)
-    found = []
-    for case in cases:
+def means(cases: Sequence[Case], prior: CurvePrior, model: LossModel) -> FloatArray:
+    """Return (cases, factors, 3): predicted and true mean IoU, and the mean standard error.
+
+    Over the classes that own a labelled block; NaN where a factor has no truth.
+    """
+    found = np.full((len(cases), len(FACTORS), 3), np.nan)
+    for i, case in enumerate(cases):
         owned = case.counts.owned > 0
-        iou, unsure = predict_iou(fit_curves(case.counts, prior), model.weights[factor])
-        found.append((iou[owned].mean(), case.truth[at, owned].mean(), unsure[owned].mean()))
-    predicted, truth, unsure = np.array(found).T
-    return predicted, truth, unsure
+        curves = fit_curves(case.counts, prior)
+        best = np.ones(int(owned.sum()))
+        for j, factor in enumerate(FACTORS):
+            truth = case.truth[j, owned]
+            if np.isnan(truth).all() or case.block * factor == 1:
+                continue
+            iou, unsure = predict_iou(curves, model.weights[factor])
+            best = np.minimum(best, iou[owned])
+            # A class that is painted but in no mask cannot be: blocks come from the masks.
+            found[i, j] = best.mean(), truth.mean(), unsure[owned].mean()
+    return found
 
 
 def _raw(alike: FloatArray, unlike: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from napari_blockseg.core.advice.curves import CurvePrior
 from napari_blockseg.core.advice.model import LossModel
 
 MODULE = Path(__file__).parents[2] / "napari_blockseg" / "core" / "advice" / "constants.py"
-_HEAD = '''"""Constants of the estimate, as benchmarks/advice_accuracy wrote them; not for hand edits."""
+_HEAD = '''"""Constants of the estimate, written by benchmarks/advice_accuracy."""
 
 from __future__ import annotations
 

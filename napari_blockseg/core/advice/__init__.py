@@ -3,28 +3,30 @@
 from napari_blockseg.core.advice.counts import PairCounts, count_pairs
 from napari_blockseg.core.advice.estimate import (
     BAND_COVERS,
-    ESTIMATE_ERROR,
     EstimatedCeiling,
     estimate_ceilings,
     estimate_from_counts,
 )
 from napari_blockseg.core.advice.recommend import (
-    MIN_CEILING,
     MIN_OWNED_BLOCKS,
+    TRAINED_GOAL,
     Advice,
     recommend,
 )
+from napari_blockseg.core.advice.trained import Prediction, predict_trained, trained_ratio
 
 __all__ = [
     "BAND_COVERS",
-    "ESTIMATE_ERROR",
-    "MIN_CEILING",
     "MIN_OWNED_BLOCKS",
+    "TRAINED_GOAL",
     "Advice",
     "EstimatedCeiling",
     "PairCounts",
+    "Prediction",
     "count_pairs",
     "estimate_ceilings",
     "estimate_from_counts",
+    "predict_trained",
     "recommend",
+    "trained_ratio",
 ]

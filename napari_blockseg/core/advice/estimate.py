@@ -17,11 +17,10 @@ from napari_blockseg.core.labels import BlockLabels
 # Share of the true mean IoUs that lie within `error` of the estimate, on data sets and drawn
 # label maps that the constants were not fitted to.
 BAND_COVERS = 0.8
-# A usual error, for where no row is at hand; each row has its own.
-ESTIMATE_ERROR = 0.05
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _MIN_LABELLED = 30
 _MIN_PAIRS = 30
+_MIN_ERROR = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +119,16 @@ def estimate_from_counts(
         if not block.is_integer():
             continue
         iou, unsure = predict_iou(curves, model.weights[factor])
-        if block == 1:
+        if block == 1 or owned.sum() == 1:
+            # Pixels are exact, and one class alone has no border.
             iou, unsure = np.ones_like(iou), np.zeros_like(unsure)
         best = np.minimum(best, iou)
         miou = float(best[owned].mean())
-        share, multiple = model.error[factor]
-        error = np.hypot(share * (1 - miou), multiple * unsure[owned].mean())
-        rows.append(EstimatedCeiling(int(block), miou, best, whole / factor**2, float(error)))
+        error = 0.0 if block == 1 else _error(miou, float(unsure[owned].mean()), model, factor)
+        rows.append(EstimatedCeiling(int(block), miou, best, whole / factor**2, error))
     return rows
+
+
+def _error(miou: float, unsure: float, model: LossModel, factor: float) -> float:
+    share, multiple = model.error[factor]
+    return max(float(np.hypot(share * (1 - miou), multiple * unsure)), _MIN_ERROR)
