@@ -94,7 +94,7 @@ def for_prediction(model: Model, engine: Engine = "auto", pixels: float = 0.0) -
             "--device cpu, or leave --engine out."
         )
     folded = fold_batch_norm(model.network, model.spec.n_channels)
-    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    folded.to(memory_format=torch.channels_last)
     if engine == "onnx":
         return replace(model, network=OnnxNetwork(folded))
     if engine == "auto" and pixels >= WORTH_ONNX and _onnx_can_run(model.device):

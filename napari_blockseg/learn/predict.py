@@ -195,7 +195,7 @@ def _largest(logits: Tensor) -> NDArray[np.integer[Any]]:
     for index in range(1, len(logits)):
         found.masked_fill_(logits[index] > best, index)
         torch.maximum(best, logits[index], out=best)
-    return found.numpy()  # type: ignore[no-any-return]
+    return found.numpy()
 
 
 def _check_image(model: Model, pixels: NDArray[Any]) -> None:

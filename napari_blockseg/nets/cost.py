@@ -129,7 +129,7 @@ def _candidate(config: NetworkConfig, stride: int, n_classes: int, runs: bool) -
     if not runs:
         return _Candidate(shapes, n_params)
     network = fold_batch_norm(build_network(changed, n_classes), network.encoder.n_channels)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     return _Candidate(shapes, n_params, network)
 
 

@@ -144,3 +144,25 @@ def project(tmp_path, data, run) -> Path:
     run("new", root, "--images", data.images, "--classes-json", classes, "--block", 16)
     run("simulate", root, "--masks", data.masks)
     return root
+
+
+def untrained_model(folder: Path) -> Path:
+    """Save a model of two classes with random weights: enough where no mask is looked at."""
+    from napari_blockseg.core.classes import make_classes
+    from napari_blockseg.core.config import NetworkConfig, TrainConfig
+    from napari_blockseg.core.normalize import Normalization
+    from napari_blockseg.learn.checkpoint import ModelSpec, save_model
+    from napari_blockseg.nets.build import build_network
+
+    config = NetworkConfig(weights="none")
+    spec = ModelSpec(
+        classes=make_classes(["a", "b"]),
+        network=config,
+        train=TrainConfig(),
+        normalization=Normalization(),
+        n_channels=3,
+        block=8,
+        scale=1.0,
+    )
+    save_model(folder, spec, build_network(config, 2).state_dict())
+    return folder

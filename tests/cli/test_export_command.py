@@ -2,29 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from napari_blockseg.core.classes import make_classes
-from napari_blockseg.core.config import NetworkConfig, TrainConfig
-from napari_blockseg.core.normalize import Normalization
+from .conftest import untrained_model
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    from napari_blockseg.learn.checkpoint import ModelSpec, save_model
-    from napari_blockseg.nets.build import build_network
-
-    config = NetworkConfig(weights="none")
-    spec = ModelSpec(
-        classes=make_classes(["a", "b"]),
-        network=config,
-        train=TrainConfig(),
-        normalization=Normalization(),
-        n_channels=3,
-        block=8,
-        scale=1.0,
-    )
-    folder = tmp_path_factory.mktemp("saved") / "run"
-    save_model(folder, spec, build_network(config, 2).state_dict())
-    return folder
+    return untrained_model(tmp_path_factory.mktemp("saved") / "run")
 
 
 def test_export_writes_a_file_and_says_how_well_it_agrees(run, saved, tmp_path, load_json):
