@@ -136,6 +136,12 @@ def seen_at_random(values: np.ndarray, coverage: float, seed: int) -> np.ndarray
     return np.where(np.random.default_rng(seed).random(values.shape) < coverage, values, 0)
 
 
+@pytest.mark.parametrize("values", [[[0, 4]], [[-1, 1]], [[[1]]], [[]]])
+def test_labels_that_are_none_are_refused(values) -> None:
+    with pytest.raises(LabelError, match="expected"):
+        label_spectrum(np.array(values, int), 3)
+
+
 def test_filling_the_last_hole_makes_no_jump() -> None:
     values = smooth_labels((60, 81), 4, 4.0, 0)
     full = label_spectrum(values, 4)

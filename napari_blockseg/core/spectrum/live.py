@@ -10,7 +10,13 @@ import numpy as np
 
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.spectrum.bands import FloatArray, IntArray, default_cutoffs
-from napari_blockseg.core.spectrum.labels import LabelSpectrum, Meter, spectrum_of
+from napari_blockseg.core.spectrum.labels import (
+    LabelSpectrum,
+    Meter,
+    check_plane,
+    check_values,
+    spectrum_of,
+)
 from napari_blockseg.core.spectrum.pairs import Lattice, Mask, class_energy
 from napari_blockseg.core.spectrum.waves import LiveWaves
 
@@ -55,9 +61,8 @@ class LiveSpectrum:
             If `values` is not a plane, or holds something outside 0..K.
         """
         values = np.asarray(values)
-        if values.ndim != 2 or values.size == 0:
-            raise LabelError(f"Got labels of shape {values.shape}; a plane is (rows, cols).")
-        self._check(values)
+        check_plane(values)
+        check_values(values, self.n_classes)
         self._values = values.astype(np.uint16)
         self._counts = np.bincount(self._values.ravel(), minlength=self.n_classes + 1)
         shape = (values.shape[0], values.shape[1])
@@ -216,7 +221,7 @@ class LiveSpectrum:
         shape = self._values.shape
         if len(new) != len(index):
             raise LabelError(f"Got {len(index)} cells and {len(new)} values; give one for each.")
-        self._check(new)
+        check_values(new, self.n_classes)
         if len(index) and not ((index >= 0).all() and (index < shape).all()):
             raise LabelError(
                 f"Got cells from {index.min(0)} to {index.max(0)}; the grid is {shape}."
@@ -227,13 +232,6 @@ class LiveSpectrum:
         differ = new != self._values.ravel()[once]
         rows, cols = np.divmod(once[differ], shape[1])
         return rows, cols, new[differ].astype(np.int64)
-
-    def _check(self, values: IntArray) -> None:
-        if values.size and not 0 <= int(values.min()) <= int(values.max()) <= self.n_classes:
-            raise LabelError(
-                f"Got values from {values.min()} to {values.max()}; labels are 0 (unlabelled) to "
-                f"{self.n_classes}."
-            )
 
     def _changed(self) -> None:
         self._generation += 1
