@@ -145,7 +145,9 @@ def _unresolved(
     lost = [
         i
         for i in range(len(names))
-        if row.owned_blocks[i] < MIN_OWNED_BLOCKS and any(r.owned_blocks[i] > 0 for r in rows)
+        # A class of the masks may own no block at any size: it has an IoU, of zero, all the same.
+        if row.owned_blocks[i] < MIN_OWNED_BLOCKS
+        and any(r.owned_blocks[i] > 0 or r.iou[i] >= 0 for r in rows)
     ]
     return {names[i]: _resolved_at(i, rows) for i in lost}
 
