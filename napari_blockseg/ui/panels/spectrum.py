@@ -88,7 +88,7 @@ class SpectrumPanel(QWidget):
 
     def value(self) -> float | None:
         """Return the cutoff in cycles per pixel, None while there is no spectrum."""
-        return None if self._block is None else 0.5 / self._block
+        return None if self._block is None or self.spectrum is None else 0.5 / self._block
 
     def set_value(self, cutoff: float) -> None:
         """Move the cutoff to the block that resolves it, cycles per pixel; says nothing."""
@@ -315,7 +315,6 @@ class SpectrumPanel(QWidget):
         self.canvas.show_curves(curves, overlay)
 
     def _clear(self, text: str) -> None:
-        self._block = None
         self.canvas.set_axis(self._axis())
         self.canvas.show_curves([])
         self.canvas.set_message(text)

@@ -57,6 +57,7 @@ class SpectrumMeter(QObject):
         self._others: dict[str, BlockLabels | None] = {}
         self._reads = False
         self._closed = False
+        self._told = ""
         self._spectra = ScopeSpectra()
         self._curve = Latest(self._spectra.measure, _CURVE_MS, self)
         self._advice = Latest(ScopeAdvice().judge, _ADVICE_MS, self, rests=True)
@@ -65,7 +66,7 @@ class SpectrumMeter(QObject):
         self._curve.done.connect(self._on_measured)
         self._advice.done.connect(self.judged)
         for task in (self._curve, self._advice):
-            task.failed.connect(session.report)
+            task.failed.connect(self._on_failed)
         self._listen()
 
     @property
@@ -104,6 +105,7 @@ class SpectrumMeter(QObject):
         self._others.clear()
         self._reads = False
         self._image_id = self._session.image_id or ""
+        self._told = ""
         self._empty()
         self.ask()
 
@@ -180,6 +182,12 @@ class SpectrumMeter(QObject):
         unsettled = measurement.spectrum is not None and not measurement.spectrum.settled
         if unsettled and not self._curve.busy:
             self._settle.start()
+
+    def _on_failed(self, error: BaseException) -> None:
+        # Once: every stroke asks again, and would fail in the same way.
+        if str(error) != self._told:
+            self._told = str(error)
+            self._session.report(error)
 
     # -- the other images ----------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.core.spectrum import LabelSpectrum
 
-SCOPES = {"plane": "this plane", "image": "this image", "project": "all images"}
+#: With an error above this a share is little more than a guess.
+_ROUGH = 0.15
 _WHERE = {
     "plane": "in this plane",
     "image": "in the painted planes of this image",
@@ -63,6 +64,8 @@ def kept_words(spectrum: LabelSpectrum, block: int, classes: Sequence[ClassInfo]
     error = float(error_at(spectrum, 0.5 / block)[low])
     about = f" (± {100 * error:.0f})" if np.isfinite(error) and error >= 0.005 else ""
     head = f"{blocks_of(block).capitalize()} keep"
+    if error > _ROUGH:
+        return f"{head} roughly {least} %{about} of the painted shapes: paint more to know."
     if most - least < 2:
         return f"{head} {least} %{about} of the painted shapes."
     return f"{head} {least}{about} to {most} % of the painted shapes, least of {classes[low].name}."

@@ -178,6 +178,9 @@ def test_labels_of_an_image_that_is_not_shown_are_left_alone(panel, session, blo
 def test_an_error_reaches_the_session_and_the_panel_goes_on(painted, session, blobs, qtbot):
     session.paint(np.where(blobs == 3, 9, blobs).astype(np.uint8))  # there is no class 9
     qtbot.waitUntil(lambda: bool(session.problems))
+    session.paint(np.where(blobs == 2, 9, blobs).astype(np.uint8))
+    qtbot.wait(200)
+    assert len(set(session.problems)) == len(session.problems), "each problem is told once"
     session.paint(np.flipud(blobs))
     before = painted.spectrum
     qtbot.waitUntil(lambda: painted.spectrum is not before)
@@ -284,6 +287,15 @@ def test_the_cutoff_stays_where_it_was_while_one_paints(painted, session, blobs,
     before = painted.spectrum
     session.paint(np.flipud(blobs))
     qtbot.waitUntil(lambda: painted.spectrum is not before)
+    assert painted.value() == 0.5 / 64
+
+
+def test_the_cutoff_stays_when_another_image_is_shown(painted, session, blobs, qtbot):
+    painted.set_value(0.5 / 64)
+    session.values, session.image_id = np.flipud(blobs), "b"
+    session.image_changed.emit("b")
+    assert painted.value() is None, "nothing is shown yet"
+    qtbot.waitUntil(lambda: painted.spectrum is not None)
     assert painted.value() == 0.5 / 64
 
 

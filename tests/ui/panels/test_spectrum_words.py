@@ -48,6 +48,7 @@ def test_what_is_kept_names_the_worst_class_with_its_error():
     assert said == "Blocks of 16 px keep 61 (± 4) to 93 % of the painted shapes, least of road."
     said = kept_words(spectrum([0.93, 0.93, 0.93]), 16, CLASSES)
     assert said == "Blocks of 16 px keep 93 % of the painted shapes."
+    assert "roughly 61 % (± 30)" in kept_words(spectrum([0.93, 0.61, np.nan], 0.3), 16, CLASSES)
     assert kept_words(spectrum([np.nan] * 3), 16, CLASSES) == ""
 
 
