@@ -36,7 +36,7 @@ p, li { max-width: 46rem; }
 .tiles dt { color: var(--muted); font-size: .85rem; }
 .tiles dd { margin: 0; }
 .tiles dd b { display: block; font-size: 1.5rem; line-height: 1.3; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1rem; }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: 1rem; }
 .strip figure { margin: 0; }
 .strip img {
   display: block; width: 100%; height: auto; image-rendering: pixelated;

@@ -34,10 +34,10 @@ def _tables(findings: Findings) -> list[str]:
     if findings.advice.predictions:
         below += _wrapped(
             "*: predicted mean IoU of a network, as a share of that of one trained on full labels, "
-            "over the classes that have enough blocks; in brackets where classes are lost"
+            "over the classes that have enough blocks; in brackets where classes are lost."
         )
     if any("(" in cell for row in lower for cell in row[1:]):
-        below += _wrapped("In brackets: the class is the majority of too few blocks to be learned")
+        below += _wrapped("In brackets: the class is the majority of too few blocks to be learned.")
     cut = len(upper) + 1
     return [*lines[:cut], "", "IoU of each class, at best:", *lines[cut:], *below]
 
