@@ -72,6 +72,7 @@ def main() -> int:
         "band_covers": BAND_COVERS,
         "table": table(cases, found),
         "in_band": in_band(cases, found),
+        "against_all_classes": of_all_classes(cases, found),
         "kinds": by_kind(cases, found),
     }
     options.results.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -168,26 +169,45 @@ def in_band(cases: Sequence[Case], found: FloatArray) -> dict[str, Any]:
     return result
 
 
-def by_kind(cases: Sequence[Case], found: FloatArray) -> list[dict[str, Any]]:
-    """Return mean absolute error and bias of every kind, variant, paint, block and factor."""
-    groups: dict[tuple[str, str, str, int, float], list[tuple[float, float]]] = {}
-    for case, rows in zip(cases, found, strict=True):
-        for factor, (predicted, truth, _) in zip(FACTORS, rows, strict=True):
-            if not np.isnan(predicted):
-                key = (case.kind, case.variant, _paint(case), case.block, factor)
-                groups.setdefault(key, []).append((predicted, truth))
-    result = []
-    for (kind, variant, paint, block, factor), pairs in groups.items():
-        predicted, truth = np.array(pairs).T
-        entry = {"kind": kind, "variant": variant, "paint": paint, "block": block}
-        numbers = {
-            "factor": factor,
-            "error": round(float(np.abs(predicted - truth).mean()), 4),
-            "bias": round(float((predicted - truth).mean()), 4),
-            "truth": round(float(truth.mean()), 4),
-        }
-        result.append(entry | numbers)
+def of_all_classes(cases: Sequence[Case], found: FloatArray) -> dict[str, Any]:
+    """Return the mean absolute errors against the mean over all classes of the masks.
+
+    That counts classes which own no labelled block: nothing can be known of them.
+    """
+    truth = np.array([[_mean_known(row) for row in case.truth] for case in cases])
+    off = np.abs(found[..., 0] - truth)
+    paints = np.array([_paint(case) for case in cases])
+    weights = case_weights(cases)
+    result: dict[str, Any] = {}
+    for paint in dict.fromkeys(paints.tolist()):
+        for j, factor in enumerate(FACTORS):
+            known = (paints == paint) & ~np.isnan(off[:, j])
+            mean = np.average(off[known, j], weights=weights[known])
+            result.setdefault(paint, {})[f"{factor:g}b"] = round(float(mean), 4)
     return result
+
+
+def by_kind(cases: Sequence[Case], found: FloatArray) -> list[str]:
+    """Return one line a kind, variant, paint and block: truth and mean errors at each factor."""
+    groups: dict[tuple[str, str, str, int], list[FloatArray]] = {}
+    for case, rows in zip(cases, found, strict=True):
+        key = (case.kind, case.variant, _paint(case), case.block)
+        groups.setdefault(key, []).append(rows)
+    lines = []
+    for (kind, variant, paint, block), several in groups.items():
+        line = f"{kind} {variant}, {paint}, blocks of {block}:"
+        for j, factor in enumerate(FACTORS):
+            predicted, truth, _ = np.array(several)[:, j].T
+            if not np.isnan(predicted).any():
+                error = np.abs(predicted - truth).mean()
+                line += f" {factor:g}b {truth.mean():.3f} off {error:.3f},"
+        lines.append(line.rstrip(","))
+    return lines
+
+
+def _mean_known(values: FloatArray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _mean(values: Sequence[float]) -> float | None:

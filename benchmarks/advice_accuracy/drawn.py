@@ -245,14 +245,14 @@ def drawn_kinds() -> Iterator[tuple[str, str, int, list[Mask]]]:
         "few_big_regions": [
             (k, lambda r, s, g=g, k=k: argmax_fields(r, s, g, k)) for g, k in ((70, 2), (110, 3))
         ],
-        "sparse": [
-            (k, lambda r, s, q=q, n=n, k=k: sparse(r, s, q, n, k))
-            for q, n, k in ((5, 12, 2), (12, 6, 3), (30, 2, 2), (10, 20, 5))
-        ],
         "specks": [
             (3, lambda r, s, q=q: np.where(disks(r, s, q, 0.3, 0.06) == 2, 3,
                                            argmax_fields(r, s, 40, 2)))
             for q in (2.5, 5, 9)
+        ],
+        "sparse": [
+            (k, lambda r, s, q=q, n=n, k=k: sparse(r, s, q, n, k))
+            for q, n, k in ((5, 12, 2), (12, 6, 3), (30, 2, 2), (10, 20, 5))
         ],
     }  # fmt: skip
     for number, (kind, variants) in enumerate(plans.items()):

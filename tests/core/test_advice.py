@@ -139,3 +139,16 @@ def test_a_stack_is_estimated_from_its_painted_planes() -> None:
     plane = estimate_ceilings([BlockLabels(BlockGrid((512, 512), 8), values[1])], 2)
     assert [row.miou for row in stack] == [row.miou for row in plane]
     assert MIN_OWNED_BLOCKS == 50
+
+
+@pytest.mark.parametrize("block", [4, 8])
+def test_owned_blocks_of_coarser_grids_are_close_to_the_truth(block: int) -> None:
+    mask = blobs(24, seed=5)
+    rows, cols = np.mgrid[:512, :512]
+    mask[(rows % 64 - 32) ** 2 + (cols % 64 - 32) ** 2 < 40] = 3
+    # Dots of 13 pixels: blocks of 16 hardly see them.
+    true = {row.block: row.owned_blocks for row in table_of(mask).rows()}
+    for row in estimate_ceilings([BlockLabels.from_mask(mask, block, 3)], 3):
+        if row.block >= block:
+            assert row.owned_blocks[:2] == pytest.approx(true[row.block][:2], rel=0.1)
+            assert row.owned_blocks[2] == pytest.approx(true[row.block][2], rel=0.5, abs=50)

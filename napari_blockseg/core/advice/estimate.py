@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _MIN_LABELLED = 30
 _MIN_PAIRS = 30
 _MIN_ERROR = 0.01
+# A class whose IoU is below a third loses its blocks to others: thin things have few majorities.
+_KEEPS_BLOCKS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +128,20 @@ def estimate_from_counts(
         miou = float(best[owned].mean())
         error = 0.0 if block == 1 else _error(miou, float(unsure[owned].mean()), model, factor)
         rows.append(EstimatedCeiling(int(block), miou, best, whole / factor**2, error))
-    return rows
+    return _with_owned(rows, counts)
 
 
 def _error(miou: float, unsure: float, model: LossModel, factor: float) -> float:
     share, multiple = model.error[factor]
     return max(float(np.hypot(share * (1 - miou), multiple * unsure)), _MIN_ERROR)
+
+
+def _with_owned(rows: list[EstimatedCeiling], counts: PairCounts) -> list[EstimatedCeiling]:
+    kept = {row.block: np.minimum(1.0, _KEEPS_BLOCKS * np.nan_to_num(row.iou)) for row in rows}
+    here = np.maximum(kept[counts.block], np.finfo(float).tiny)
+    # What covers more than half wins blocks where others lose them.
+    small = 2 * counts.owned <= counts.labelled
+    return [
+        replace(row, owned_blocks=row.owned_blocks * np.where(small, kept[row.block] / here, 1.0))
+        for row in rows
+    ]
