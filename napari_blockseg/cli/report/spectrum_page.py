@@ -65,7 +65,8 @@ def _entries(findings: Findings) -> list[page.Entry]:
 def _examples(findings: Findings) -> str:
     strips = "".join(_strip(example, findings) for example in findings.examples)
     legend = page.legend(_entries(findings))
-    return page.section("See what each block size loses", legend, strips)
+    text = words.STRIP if findings.measured else words.PAINTED_STRIP
+    return page.section("See what each block size loses", page.paragraph(text), legend, strips)
 
 
 def _strip(example: Example, findings: Findings) -> str:

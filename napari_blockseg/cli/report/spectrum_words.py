@@ -18,6 +18,14 @@ WHAT_IT_IS = (
     "pixels that share one class. The larger the blocks, the faster the painting, and the more "
     "detail is lost. This page says how large they may be for these labels."
 )
+STRIP = (
+    "The same labels, pixel by pixel and as blocks in which the most frequent class wins. Checks: "
+    "nothing is labelled there."
+)
+PAINTED_STRIP = (
+    "The blocks as they are painted, and on coarser grids, where the class that is painted most in "
+    "a block wins. Checks: nothing is painted there."
+)
 SPECTRUM = (
     "Every label map can be written as a sum of waves, from broad ones (large areas) to fine ones "
     "(thin lines, ragged borders). Blocks of b pixels can only hold waves longer than 2 b. A curve "
