@@ -134,11 +134,12 @@ class TrainConfig(_Config):
     weight_decay: float = Field(
         default=1e-2, ge=0, le=1, title="Weight decay", description="Of AdamW."
     )
-    loss: Literal["block", "pixel"] = Field(
+    loss: Literal["block", "pixel", "soft"] = Field(
         default="block",
         title="Loss",
         description="'block': cross-entropy of the softmax averaged over each block; 'pixel': "
-        "cross-entropy of every pixel of a labelled block.",
+        "cross-entropy of every pixel of a labelled block; 'soft': of the class fractions of 2 x 2 "
+        "blocks.",
     )
     class_balance: float = Field(
         default=1.0,

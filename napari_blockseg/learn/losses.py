@@ -1,4 +1,4 @@
-"""Cross-entropy that ignores unlabelled blocks: pixel by pixel, or on each block's mean softmax."""
+"""Cross-entropy that ignores unlabelled blocks: of pixels, of blocks' mean softmax, of groups."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from torch import Tensor
 from napari_blockseg.nets.truncation import upsample
 
 _EPS = 1e-6
+#: Blocks along a side of the group whose class fractions are one soft label.
+SOFT_CELLS = 2
+
+Loss = Literal["block", "pixel", "soft"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,7 @@ class Target:
         return Target(self.cells.to(device), self.side, self.split, valid)
 
 
-def crop_losses(
-    logits: Tensor, target: Target, kind: Literal["block", "pixel"]
-) -> tuple[Tensor, Tensor]:
+def crop_losses(logits: Tensor, target: Target, kind: Loss) -> tuple[Tensor, Tensor]:
     """Return the loss of every labelled cell (or pixel) of one crop, and its class.
 
     Parameters
@@ -52,9 +54,11 @@ def crop_losses(
         Of the crop; the cells lie at its upper left.
     target : Target
         The labels.
-    kind : {"block", "pixel"}
+    kind : {"block", "pixel", "soft"}
         "block": ``-log mean_{pixels of the block} softmax``; "pixel": the mean over the block's
-        pixels of ``-log softmax``, so that blocks weigh the same in both.
+        pixels of ``-log softmax``, so that blocks weigh the same in both; "soft": ``-log`` of the
+        softmax averaged over the labelled part of a group of 2 x 2 cells. Over a group that adds
+        up to the cross-entropy of its class fractions (a soft label) times its labelled cells.
 
     Returns
     -------
@@ -69,7 +73,10 @@ def crop_losses(
     logits = logits[:, :rows, :cols].float()
     labelled = target.cells >= 0
     classes = target.cells[labelled]
-    if target.side == 1:
+    if kind == "soft":
+        scores = _group_mean(_block_mean(logits.softmax(0), target), labelled)
+        scores = scores.clamp_min(_EPS).log()
+    elif target.side == 1:
         scores = F.log_softmax(logits, 0)
     elif kind == "block":
         mean = _block_mean(logits.softmax(0), target)
@@ -90,9 +97,17 @@ def _block_mean(values: Tensor, target: Target) -> Tensor:
     return (F.avg_pool2d(values[None] * inside, target.side) / share.clamp_min(_EPS))[0]
 
 
-def batch_loss(
-    logits: Tensor, targets: list[Target], weights: Tensor, kind: Literal["block", "pixel"]
-) -> Tensor:
+def _group_mean(cells: Tensor, labelled: Tensor) -> Tensor:
+    """Return the mean over the labelled cells of each cell's group, (classes, rows, cols)."""
+    rows, cols = labelled.shape
+    pad = (0, -cols % SOFT_CELLS, 0, -rows % SOFT_CELLS)
+    weight = F.pad(labelled.to(cells.dtype), pad)[None, None]
+    sums = F.avg_pool2d(F.pad(cells, pad)[None] * weight, SOFT_CELLS)
+    means = sums / F.avg_pool2d(weight, SOFT_CELLS).clamp_min(_EPS)
+    return F.interpolate(means, scale_factor=SOFT_CELLS, mode="nearest")[0, :, :rows, :cols]
+
+
+def batch_loss(logits: Tensor, targets: list[Target], weights: Tensor, kind: Loss) -> Tensor:
     """Return the class-weighted mean over all labelled cells of a batch; 0 where there are none.
 
     Parameters
@@ -103,7 +118,7 @@ def batch_loss(
         Their labels.
     weights : (classes,) float tensor
         Weight of each class.
-    kind : {"block", "pixel"}
+    kind : {"block", "pixel", "soft"}
         See :func:`crop_losses`.
     """
     parts = [crop_losses(one, target, kind) for one, target in zip(logits, targets, strict=True)]

@@ -101,3 +101,52 @@ def test_class_weights_favor_the_rare():
     assert class_weights(torch.tensor([900, 100]), 0.0).tolist() == pytest.approx([1, 1])
     common, rare = class_weights(torch.tensor([900, 100]), 1.0).tolist()
     assert rare / common == pytest.approx(3)
+
+
+def soft_by_hand(logits, target):
+    """The cross-entropy of each group's class fractions, times its labelled cells; their sum."""
+    chances = torch.nn.functional.avg_pool2d(logits.softmax(0)[None], target.side)[0].double()
+    total = 0.0
+    for row in range(0, target.cells.shape[0], 2):
+        for col in range(0, target.cells.shape[1], 2):
+            cells = target.cells[row : row + 2, col : col + 2]
+            labelled = cells >= 0
+            if not labelled.any():
+                continue
+            fractions = torch.bincount(cells[labelled], minlength=len(logits)) / labelled.sum()
+            mean = chances[:, row : row + 2, col : col + 2][:, labelled].mean(1)
+            total -= float(labelled.sum() * (fractions * mean.log()).sum())
+    return total
+
+
+@pytest.mark.parametrize("side", [1, 4])
+@pytest.mark.parametrize(("rows", "cols"), [(4, 6), (3, 5), (1, 1)])
+def test_soft_loss_is_the_cross_entropy_of_class_fractions(rows, cols, side):
+    generator = torch.Generator().manual_seed(rows)
+    cells = torch.randint(-1, 3, (rows, cols), generator=generator)
+    cells[0, 0] = 2
+    logits = torch.randn(3, rows * side, cols * side, generator=generator)
+    target = Target(cells, side=side)
+    losses, classes = crop_losses(logits, target, "soft")
+    assert classes.tolist() == cells[cells >= 0].tolist()
+    assert float(losses.sum()) == pytest.approx(soft_by_hand(logits, target), rel=1e-5)
+
+
+def test_soft_loss_differs_from_block_and_forgives_what_is_within_a_group():
+    """Two classes swapped within a group: the fractions are right, the places are not."""
+    logits = logits_of([[0.99, 0.01], [0.99, 0.01]])
+    target = Target(torch.tensor([[1, 0], [1, 0]]), side=1)
+    block, _ = crop_losses(logits, target, "block")
+    soft, _ = crop_losses(logits, target, "soft")
+    assert soft.tolist() == pytest.approx([-math.log(0.5)] * 4, rel=1e-5)
+    assert float(block.mean()) > 4
+
+
+def test_soft_loss_ignores_what_lies_beside_the_labels():
+    logits = torch.randn(2, 4, 4, requires_grad=True)
+    cells = torch.tensor([[0, -1], [-1, -1]])
+    weights = torch.ones(2)
+    batch_loss(logits[None], [Target(cells, side=2)], weights, "soft").backward()
+    seen = logits.grad.abs().sum(0) > 0
+    assert seen[:2, :2].all()
+    assert seen.sum() == 4
