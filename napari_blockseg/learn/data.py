@@ -117,28 +117,52 @@ def working_image(
     """
     limits = image_limits(pixels, spec) if limits is None else limits
     rows, cols, channels = pixels.shape
-    out_rows, out_cols = grid.shape(rows, cols)
-    n_units, wide = out_rows // grid.side, out_cols // grid.side * grid.unit
-    out = torch.empty(channels, out_rows, out_cols, dtype=torch.float16)
-    step = max(1, _BAND_PIXELS // (grid.unit * wide))
-    margin = 0 if grid.scale == 1 else 2
+    out = torch.empty(channels, *grid.shape(rows, cols), dtype=torch.float16)
+    step = max(1, _BAND_PIXELS // (grid.unit * -(-cols // grid.unit) * grid.unit))
+    n_units = out.shape[1] // grid.side
     for start in range(0, n_units, step):
         stop = min(start + step, n_units)
-        first, last = max(0, start - margin), min(n_units, stop + margin)
-        band = normalize(pixels[first * grid.unit : last * grid.unit], spec, limits)
-        band = np.pad(
-            band,
-            ((0, (last - first) * grid.unit - len(band)), (0, wide - cols), (0, 0)),
-            mode="edge",
-        )
-        small = _shrink(
-            torch.from_numpy(band).permute(2, 0, 1), (last - first) * grid.side, out_cols
-        )
-        offset = (start - first) * grid.side
-        out[:, start * grid.side : stop * grid.side] = small[
-            :, offset : offset + (stop - start) * grid.side
-        ]
+        band = working_band(pixels, spec, grid, limits, start, stop)
+        out[:, start * grid.side : stop * grid.side] = band
     return out
+
+
+def working_band(
+    pixels: Any,
+    spec: Normalization,
+    grid: WorkingGrid,
+    limits: tuple[float, float],
+    start: int,
+    stop: int,
+) -> torch.Tensor:
+    """Return the rows of a working image that lie in units `start` to `stop`.
+
+    Parameters
+    ----------
+    pixels : (rows, cols, channels) array
+        Raw values of the whole image; only the rows that are needed are read, so that it may be
+        lazy (numpy.memmap, dask, zarr).
+    spec, grid, limits
+        As in :func:`working_image`.
+    start, stop : int
+        Rows of units.
+
+    Returns
+    -------
+    (channels, (stop - start) * side, cols) float16 tensor
+    """
+    rows, cols = pixels.shape[:2]
+    out_rows, out_cols = grid.shape(rows, cols)
+    # What antialiasing looks at beyond the band.
+    margin = 0 if grid.scale == 1 else 2
+    first, last = max(0, start - margin), min(out_rows // grid.side, stop + margin)
+    band = normalize(np.asarray(pixels[first * grid.unit : last * grid.unit]), spec, limits)
+    missing = (last - first) * grid.unit - len(band), out_cols // grid.side * grid.unit - cols
+    band = np.pad(band, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    image = torch.from_numpy(band).permute(2, 0, 1)
+    small = _shrink(image, (last - first) * grid.side, out_cols)
+    offset = (start - first) * grid.side
+    return small[:, offset : offset + (stop - start) * grid.side].half()
 
 
 def _shrink(image: torch.Tensor, rows: int, cols: int) -> torch.Tensor:

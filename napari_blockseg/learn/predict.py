@@ -17,7 +17,7 @@ from napari_blockseg.core.errors import ImageError, ModelError
 from napari_blockseg.core.normalize import image_limits
 from napari_blockseg.core.reports import Notice, PredictProgress
 from napari_blockseg.learn.checkpoint import Model
-from napari_blockseg.learn.data import WorkingGrid, working_image
+from napari_blockseg.learn.data import WorkingGrid, working_band
 from napari_blockseg.learn.devices import free_memory, is_out_of_memory
 from napari_blockseg.learn.stitching import RowUpsampler, stitch_tiles
 from napari_blockseg.nets.network import MULTIPLE
@@ -61,7 +61,8 @@ def predict(
     model : Model
         From :func:`napari_blockseg.learn.checkpoint.load_model`.
     pixels : (rows, cols, channels) array
-        Raw values of the whole image.
+        Raw values of the whole image. Read in bands of rows, each once or twice: it may be lazy
+        (numpy.memmap, dask, zarr). Normalization by percentiles reads all of it first.
     config : PredictConfig, optional
         Tile, halo, batch.
     region : (row start, row stop, col start, col stop), optional
@@ -92,12 +93,7 @@ def predict(
     region = _clipped(region, pixels.shape[0], pixels.shape[1])
     halo = model.network.halo if config.halo is None else config.halo
     window = _window(region, pixels.shape[0], pixels.shape[1], model.spec.grid, halo)
-    image = working_image(
-        pixels[window[0] : window[1], window[2] : window[3]],
-        model.spec.normalization,
-        model.spec.grid,
-        image_limits(pixels, model.spec.normalization),
-    )
+    image = _Bands(model, pixels, window)
     inner = tuple(a - b for a, b in zip(region, (window[0],) * 2 + (window[2],) * 2, strict=True))
     tile = config.tile
     while True:
@@ -132,7 +128,7 @@ def predict_mask(model: Model, pixels: NDArray[Any], config: PredictConfig | Non
 
 def _run(
     model: Model,
-    image: Tensor,
+    image: _Bands,
     window: Region,
     inner: tuple[int, ...],
     tile: int,
@@ -151,6 +147,50 @@ def _run(
                     logits[:, first - start : last - start, inner[2] : inner[3]],
                 )
         yield PredictProgress(done=rows.done, total=rows.total)
+
+
+class _Cut:
+    """A part of an image, cut out when its rows are asked for."""
+
+    def __init__(self, pixels: Any, window: Region) -> None:
+        self._pixels, self._window = pixels, window
+        self.shape = (window[1] - window[0], window[3] - window[2], pixels.shape[2])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        top, bottom, left, right = self._window
+        start, stop, _ = rows.indices(bottom - top)
+        return np.asarray(self._pixels[top + start : top + stop, left:right])
+
+
+class _Bands:
+    """A window of an image at working scale, made band by band as tiles come to it."""
+
+    def __init__(self, model: Model, pixels: Any, window: Region) -> None:
+        self._pixels = _Cut(pixels, window)
+        self._spec, self._grid = model.spec.normalization, model.spec.grid
+        self._limits = image_limits(pixels, self._spec)
+        self.shape = (pixels.shape[2], *self._grid.shape(*self._pixels.shape[:2]))
+        self._band = torch.zeros(self.shape[0], 0, self.shape[2], dtype=torch.float16)
+        self._first = 0
+
+    def __getitem__(self, window: tuple[slice, slice, slice]) -> Tensor:
+        """Return a window; what lies above it is let go of."""
+        start, stop, _ = window[1].indices(self.shape[1])
+        if not self._first <= start <= stop <= self._first + self._band.shape[1]:
+            self._move(start, stop)
+        return self._band[:, start - self._first : stop - self._first, window[2]]
+
+    def _move(self, start: int, stop: int) -> None:
+        """Make the rows down to `stop`, and keep those from `start` on that are there."""
+        side = self._grid.side
+        first, end = start // side * side, -(-stop // side) * side
+        have = self._first + self._band.shape[1]
+        begin = have if self._first <= first < have else first
+        more = working_band(
+            self._pixels, self._spec, self._grid, self._limits, begin // side, end // side
+        )
+        kept = self._band[:, first - self._first :] if begin == have else more[:, :0]
+        self._band, self._first = torch.cat([kept, more], 1), first
 
 
 class _Sink:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,17 @@ from napari_blockseg.nets.truncation import upsample
 
 # A piece of rows that stays in a processor's cache from interpolation to class values.
 _CHUNK_VALUES = 1_000_000
+
+
+class Pixels(Protocol):
+    """What an image has to be: a shape, and windows of it."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Channels, rows, cols."""
+
+    def __getitem__(self, window: tuple[slice, slice, slice], /) -> Tensor:
+        """Return a window, of all channels."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ def run_tiles(network: Network, tiles: Tensor, device: torch.device) -> Tensor:
 
 
 def stitch_tiles(
-    network: Network, image: Tensor, tile: int, halo: int, device: torch.device, batch_size: int = 1
+    network: Network, image: Pixels, tile: int, halo: int, device: torch.device, batch_size: int = 1
 ) -> Iterator[Rows]:
     """Run the network over overlapping tiles and blend their logits.
 
@@ -52,7 +64,8 @@ def stitch_tiles(
     network : Network
         In eval mode, on `device`.
     image : (channels, rows, cols) tensor
-        In 0..1, at working scale.
+        In 0..1, at working scale; or what looks like one. It is read from top to bottom, a window
+        at a time.
     tile : int
         Side of the part of a tile that is kept, in pixels at working scale.
     halo : int
@@ -85,7 +98,8 @@ def stitch_tiles(
         last = number + 1 == len(plan)
         final = height if last else plan[number + 1][0].read[0].start // stride
         for group in _groups(row, batch_size):
-            logits = run_tiles(network, torch.stack([image[:, *t.read] for t in group]), device)
+            seen = [image[:, one.read[0], one.read[1]] for one in group]
+            logits = run_tiles(network, torch.stack(seen), device)
             if buffer.shape[-2:] != (stop - start, width):
                 buffer = _grown(buffer, logits.shape[1], stop - start, width)
             for one, part in zip(group, logits, strict=True):

@@ -11,8 +11,10 @@ from napari_blockseg.core.errors import ImageError, ModelError
 from napari_blockseg.core.metrics import Confusion
 from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.tiles import plan_tiles
+from napari_blockseg.learn import predict as predict_module
 from napari_blockseg.learn import stitching
 from napari_blockseg.learn.checkpoint import Model, load_model
+from napari_blockseg.learn.data import working_image
 from napari_blockseg.learn.predict import _largest as largest
 from napari_blockseg.learn.predict import predict, predict_mask
 from napari_blockseg.learn.stitching import RowUpsampler, kept_share, stitch_tiles
@@ -72,6 +74,46 @@ def test_tiles_agree_with_the_whole_image(model, large, block, scale):
         confusion.add(mask, found)
         scores.append(confusion.miou())
     assert scores[0] == pytest.approx(scores[1], abs=0.002)
+
+
+class Lazy:
+    """An array that is only read in parts, and says which rows."""
+
+    def __init__(self, values):
+        self._values, self.shape, self.ndim, self.rows = values, values.shape, 3, []
+
+    def __getitem__(self, window):
+        rows = window[0].indices(self.shape[0])
+        self.rows.append((rows[0], rows[1]))
+        return self._values[window]
+
+
+@pytest.mark.parametrize(("block", "scale"), [(8, 1.0), (16, 0.5), (12, 8 / 12)])
+def test_a_lazy_image_is_read_once_from_top_to_bottom(model, large, block, scale):
+    scaled, config = with_scale(model, block, scale), PredictConfig(tile=128, halo=32)
+    lazy = Lazy(large[0][:, :100])
+    expected = predict_mask(scaled, large[0][:, :100], config)
+    assert np.array_equal(predict_mask(scaled, lazy, config), expected)
+    assert len(lazy.rows) > 4
+    # Antialiasing looks two units beyond a band on each side; nothing else is read again.
+    assert sum(stop - start for start, stop in lazy.rows) <= 1277 + len(lazy.rows) * 4 * block
+    assert max(stop - start for start, stop in lazy.rows) <= (128 + 64) / scale + 4 * block
+
+
+def test_bands_are_the_working_image(model):
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 90, 3), dtype=np.uint8)
+    for block, scale in ((8, 1.0), (16, 0.5), (12, 8 / 12), (1, 0.5)):
+        scaled = with_scale(model, block, scale)
+        window = (24, 301, 0, 90)
+        whole = working_image(pixels[24:], scaled.spec.normalization, scaled.spec.grid)
+        bands = predict_module._Bands(scaled, pixels, window)
+        assert tuple(bands.shape) == tuple(whole.shape)
+        end = whole.shape[1]
+        # Forth with overlap, over a gap, and back to the top as after a lack of memory.
+        for start, stop in ((0, 30), (10, 40), (11, 35), (70, 90), (85, end), (0, end), (5, 9)):
+            if stop <= end:
+                found = bands[:, start:stop, 3:40]
+                torch.testing.assert_close(found, whole[:, start:stop, 3:40], atol=1e-3, rtol=0)
 
 
 def test_progress_counts_tiles(model, large):

@@ -167,13 +167,14 @@ class Workbench:
         if name == LIVE:
             return self._snapshot(project.root)
         from napari_blockseg.learn.checkpoint import load_model
+        from napari_blockseg.learn.engine import for_prediction
 
         folder = project.models_dir / name
         weights = folder / "model.safetensors"
         key = (folder, weights.stat().st_mtime_ns if weights.exists() else None)
         if self._model is None or self._model[0] != key:
             self._model = None  # never two of them in memory
-            self._model = (key, load_model(folder))
+            self._model = (key, for_prediction(load_model(folder)))
         return self._model[1]
 
     def _snapshot(self, root: Path) -> Model:
