@@ -12,7 +12,7 @@ import numpy as np
 LOSS = 1.22
 POWER = 3.0
 # In about eight of ten trainings on a data set that was left out, the ratio lay this close to the
-# prediction: as much as seeds differ.
+# prediction; two seeds differed by as much.
 RATIO_ERROR = 0.045
 
 
