@@ -170,7 +170,7 @@ class SpectrumPanel(QWidget):
         self.log = QCheckBox("log axis")
         self.log.setToolTip(_LOG_TIP)
         self.log.setChecked(recall(_LOG_AXIS, True))
-        label = QLabel("&Spectrum of")
+        label = QLabel("&Scope")
         label.setBuddy(self.scope)
         row = QHBoxLayout()
         row.addWidget(label)
