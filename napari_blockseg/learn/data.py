@@ -158,7 +158,8 @@ def working_band(
     first, last = max(0, start - margin), min(out_rows // grid.side, stop + margin)
     band = normalize(np.asarray(pixels[first * grid.unit : last * grid.unit]), spec, limits)
     missing = (last - first) * grid.unit - len(band), out_cols // grid.side * grid.unit - cols
-    band = np.pad(band, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    if any(missing):
+        band = np.pad(band, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     image = torch.from_numpy(band).permute(2, 0, 1)
     small = _shrink(image, (last - first) * grid.side, out_cols)
     offset = (start - first) * grid.side

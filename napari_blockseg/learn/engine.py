@@ -38,6 +38,8 @@ class OnnxNetwork(Network):
         If onnxruntime is not installed or the network cannot be written as ONNX.
     """
 
+    memory_format = torch.contiguous_format
+
     def __init__(self, network: Network) -> None:
         super().__init__(network.encoder, network.decoder, network.decoder_stride, network.halo)
         self._session = _session_of(network)

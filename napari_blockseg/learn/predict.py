@@ -233,7 +233,9 @@ def _largest(logits: Tensor) -> NDArray[np.integer[Any]]:
     kind = torch.uint8 if len(logits) <= 256 else torch.int32
     found = torch.zeros(best.shape, dtype=kind)
     for index in range(1, len(logits)):
-        found.masked_fill_(logits[index] > best, index)
+        # Classes come in order, so that the last one that was better is the largest number.
+        better = (logits[index] > best).to(kind).mul_(index)
+        torch.maximum(found, better, out=found)
         torch.maximum(best, logits[index], out=best)
     return found.numpy()
 

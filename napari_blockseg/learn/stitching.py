@@ -48,7 +48,9 @@ class Rows:
 @torch.inference_mode()
 def run_tiles(network: Network, tiles: Tensor, device: torch.device) -> Tensor:
     """Return logits on the decoder's grid of tiles (n, channels, rows, cols): float32, CPU."""
-    moved = tiles.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+    # torch's convolutions like channels last; other engines say what they like.
+    layout = getattr(network, "memory_format", torch.channels_last)
+    moved = tiles.to(device=device, dtype=torch.float32, memory_format=layout)
     with mixed_precision(device):
         logits = network.coarse_logits(moved)
     return logits.float().cpu()
