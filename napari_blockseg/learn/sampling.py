@@ -114,7 +114,7 @@ class CropSampler:
     def _draw_cell(self) -> tuple[int, int, int]:
         rng, table = self._rng, self._table
         if rng.random() < self._config.class_balance:
-            wanted = self._draw_from(table.any(0))
+            wanted = self._draw_from(table.sum(0) > 0)
             per_image = table[:, wanted]
         else:
             wanted, per_image = -1, table.sum(1)
