@@ -169,7 +169,10 @@ def draw_trials(analysis: Analysis, path: Path) -> Path:
         for x, value in zip(xs, values, strict=True):
             if not math.isnan(value):
                 at = axes.place(x, value)
-                page.text(at[0], at[1] - 14, f"{value:.3f}", 12, INK, "ms")
+                # Beside the upright mark, where there is one.
+                marked = 2.0**x == analysis.recommended_stride
+                aside, anchor = (8, "ls") if marked else (0, "ms")
+                page.text(at[0] + aside, at[1] - 14, f"{value:.3f}", 12, INK, anchor)
     return page.save(path, top + _HEIGHT + 70)
 
 
