@@ -75,9 +75,18 @@ def train_and_preview(dock, minutes: float) -> None:
     wait_until(lambda: dock.train.state == "idle", 60 * minutes + 120)
     dock.predict.image_requested.emit()
     wait_until(lambda: dock.session.prediction_layer() is not None, 120)
+    measure_loss(dock)
     dock.session.labels_layer().visible = False
     for title, section in dock.sections.items():
         section.set_expanded(title in ("Train", "Predict"))
+    wait(1.0)
+
+
+def measure_loss(dock) -> None:
+    """Lay the loss of the trained model over the label spectrum."""
+    dock.spectrum.overlay.model.setCurrentIndex(1)
+    dock.spectrum.overlay.measure.click()
+    wait_until(lambda: "loss" in dock.spectrum.overlay.words.text(), 300)
     wait(1.0)
 
 

@@ -106,8 +106,9 @@ def loss_words(analysis: Analysis, block: int) -> str:
     if there is None or loss.cross_entropy <= 0:
         return f"Dashed, right scale: the model's loss, {whole}."
     more = 100 * (there / loss.cross_entropy - 1)
+    difference = "the same" if abs(more) < 0.5 else f"{more:+.0f} %"
     earlier = " Faint: earlier in training." if len(analysis.checkpoints) > 1 else ""
     return (
         f"Dashed, right scale: the model's loss, {there:.2f} at {blocks_of(block)}, {whole} "
-        f"({more:+.0f} %).{earlier}"
+        f"({difference}).{earlier}"
     )
