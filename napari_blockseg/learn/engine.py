@@ -41,7 +41,13 @@ class OnnxNetwork(Network):
     memory_format = torch.contiguous_format
 
     def __init__(self, network: Network) -> None:
-        super().__init__(network.encoder, network.decoder, network.decoder_stride, network.halo)
+        super().__init__(
+            network.encoder,
+            network.decoder,
+            network.decoder_stride,
+            network.halo,
+            network.align_corners,
+        )
         self._session = _session_of(network)
 
     def coarse_logits(self, images: Tensor) -> Tensor:

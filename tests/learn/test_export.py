@@ -52,6 +52,8 @@ def make_model(n_channels=3, **options) -> Model:
         (3, {"decoder_stride": 8}),
         (1, {"decoder_stride": 4, "form": "paper"}),
         (7, {"decoder_stride": 32, "image_pooling": True, "output_stride": 8}),
+        (3, {"network": "dan", "decoder_stride": 8, "truncation": "strided"}),
+        (3, {"form": "smp", "encoder": "resnet18", "decoder_stride": 16}),
     ],
 )
 def test_onnx_runtime_gives_the_same_logits_at_any_size(tmp_path, n_channels, options):
@@ -71,6 +73,7 @@ def test_onnx_runtime_gives_the_same_logits_at_any_size(tmp_path, n_channels, op
         for probabilities in more:
             np.testing.assert_allclose(probabilities, expected.softmax(1).numpy(), atol=1e-5)
     assert bool(more) == (n_channels == 3)
+    assert done.max_difference <= 2e-5 * max(1.0, done.max_logit)
 
 
 def test_the_file_says_what_it_needs(tmp_path):
@@ -92,6 +95,15 @@ def test_the_file_says_what_it_needs(tmp_path):
     shape = [d.dim_param or d.dim_value for d in graph.graph.input[0].type.tensor_type.shape.dim]
     assert shape == ["n", 3, "rows", "cols"]
     assert [p.name for p in done.path.parent.iterdir()] == ["m.onnx"]
+
+
+def test_the_ideal_low_pass_is_refused(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = make_model(decoder_stride=8, truncation="lowpass")
+    with pytest.raises(ModelError, match="cannot be written as ONNX"):
+        export_onnx(model, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
