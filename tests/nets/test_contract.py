@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import NetworkError
+from napari_blockseg.learn import export
 from napari_blockseg.nets.build import build_network
 
 GOLDEN = Path(__file__).with_name("golden_logits.json")
@@ -164,6 +165,38 @@ class TestNetworkContract:
         golden = json.loads(GOLDEN.read_text())[name(config)]
         largest = max(abs(x) for x in golden)
         assert sample(network) == pytest.approx(golden, rel=0, abs=TOLERANCE * largest)
+
+
+# A second each: every network and encoder once, and the parts that are special. The ideal low-pass
+# has no ONNX form.
+EXPORTED = [
+    {"network": "dan", "decoder_stride": 8},
+    {"network": "dan", "encoder": "resnet18", "decoder_stride": 32},
+    {"network": "dan", "encoder": "mobilenetv2_100", "form": "paper"},
+    {"encoder": "mobilenetv2_100", "decoder_stride": 16},
+    {"form": "smp", "encoder": "resnet18"},
+    {"truncation": "strided", "decoder_stride": 16},
+    {"output_stride": 32, "truncate_aspp": True, "decoder_stride": 32},
+]
+
+
+@pytest.mark.parametrize("options", EXPORTED, ids=str)
+def test_export_equals_eager(options, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    network = built(NetworkConfig(weights="none", **options))
+    path = tmp_path / "network.onnx"
+    export.write_graph(network, torch.rand(2, 3, 75, 101), path, ("logits",))
+    session = export.session(path, threads=1)
+    for shape in [(1, 3, 64, 96), (2, 3, 33, 70)]:
+        images = torch.rand(shape)
+        with torch.inference_mode():
+            expected = network(images)
+        (found,) = session.run(None, {"images": images.numpy()})
+        largest = float(expected.abs().max())
+        torch.testing.assert_close(
+            torch.from_numpy(found), expected, rtol=0, atol=TOLERANCE * largest
+        )
 
 
 if __name__ == "__main__":

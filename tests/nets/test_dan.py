@@ -57,7 +57,7 @@ def test_the_light_form_costs_little_more_than_its_encoder():
 
 @pytest.mark.parametrize("stride", [4, 32])
 def test_its_halo_holds_nearly_all_it_looks_at(stride):
-    """Logits in a tile with its halo are those of the whole image, to a hundredth of the largest."""
+    """Logits in a tile with its halo are those of the whole image, to 0.01 of the largest."""
     network = build_network(NetworkConfig(network="dan", decoder_stride=stride), 3).eval()
     torch.nn.init.normal_(network.decoder.head.weight)
     side, halo = 64, network.halo
