@@ -93,8 +93,11 @@ def sensible_combinations(
     found = []
     for output_stride in OUTPUT_STRIDES:
         for stride in (one for one in STRIDES if one <= output_stride):
+            kept = [scale for scale in scales if finest <= stride / scale <= coarsest]
+            if not kept:
+                continue
             network = _shapes(config, output_stride, stride, n_classes)
-            for scale in (one for one in scales if finest <= stride / one <= coarsest):
+            for scale in kept:
                 macs = _macs(network, size, scale)
                 found.append(
                     Combination(
@@ -107,8 +110,8 @@ def sensible_combinations(
                         share=macs / reference,
                     )
                 )
-    kept_ones = [one for one in found if not any(_beats(other, one) for other in found)]
-    return sorted(kept_ones, key=lambda one: one.macs)
+    unbeaten = [one for one in found if not any(_beats(other, one) for other in found)]
+    return sorted(unbeaten, key=lambda one: one.macs)
 
 
 def _check(size: int, scales: Sequence[float]) -> None:
