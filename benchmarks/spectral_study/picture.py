@@ -44,7 +44,17 @@ def draw_outcomes(outcomes: Sequence[Outcome], path: Path) -> None:
                 if o.cell.kind == kind and o.cell.data == data and o.ratio is not None:
                     x, y = axes.place(getattr(o, name), o.ratio)
                     page.dot(x, y, 4.5, color)
-                    page.text(x + 8, y, str(o.block), 11, GREY, "lm")
+            # One number for all seeds of a size, at their mean; references are 1 by definition.
+            sizes = {o.cell.size for o in known if (o.cell.kind, o.cell.data) == (kind, data)}
+            for size in sorted(sizes - ({4} if kind == "dense" else set())):
+                same = [
+                    o
+                    for o in known
+                    if (o.cell.kind, o.cell.data, o.cell.size) == (kind, data, size)
+                ]
+                mean = sum(o.ratio or 0.0 for o in same) / len(same)
+                x, y = axes.place(getattr(same[0], name), mean)
+                page.text(x + 9, y, str(same[0].block), 11, GREY, "lm")
     y = legend(page, 70, 480, 900, list(COLORS.items()))
     note = (
         "Test mIoU over resolvable classes, divided by that of dense labels on the full grid with "
