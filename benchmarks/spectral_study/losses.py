@@ -43,7 +43,7 @@ def measure_losses(results: Path, work: Path) -> int:
 def _measure(cell: Cell, folder: Path, moment: str) -> dict[str, Any]:
     model = load_model(folder, "cpu")
     if moment != "end":
-        model.network.load_state_dict(load_file(folder / f"{moment}.safetensors"))
+        model.network.load_state_dict(load_file(folder / "checkpoints" / f"{moment}.safetensors"))
     cutoffs = 0.5 / np.array(CUTOFF_BLOCKS, float)
     total = LossSpectrumSum(cutoffs)
     for _, pixels, mask in Source(DATA[cell.data], "test").pairs():

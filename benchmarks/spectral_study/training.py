@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from plan import DATA, Cell
-from safetensors.torch import save_file
 from source import Source
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
@@ -65,20 +63,10 @@ def run_cell(cell: Cell, work: Path) -> dict[str, Any]:
 def _train(
     images: list[TrainingImage], classes: Any, network: Any, config: TrainConfig, folder: Path
 ) -> list[float]:
-    """Train and keep the weights of the start and of a tenth of the way."""
-    live: list[Model] = []
-    kept = {"start": 0, "early": (config.steps or 0) // 10}
-    losses: list[float] = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for report in train(images, classes, network, config, out=folder, on_model=live.append):
-        if isinstance(report, TrainStep) and report.loss is not None:
-            losses.append(report.loss)
-        for moment, step in kept.items():
-            if len(losses) == step and not (folder / f"{moment}.safetensors").exists():
-                weights = {k: v.contiguous() for k, v in live[0].network.state_dict().items()}
-                save_file(weights, folder / f"{moment}.safetensors")
+    """Train; the weights of the start and of a tenth of the way are kept by training itself."""
+    reports = train(images, classes, network, config, out=folder)
+    losses = [r.loss for r in reports if isinstance(r, TrainStep) and r.loss is not None]
     (folder / "resume.safetensors").unlink(missing_ok=True)
-    (folder / "kept.json").write_text(json.dumps(kept))
     return losses
 
 
