@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from camvid_blocks import machine
 
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.config import NetworkConfig, PredictConfig, TrainConfig
@@ -85,7 +85,7 @@ def main() -> None:
         "memory": measure_memory(),
         "date": date.today().isoformat(),
         "cpus": os.cpu_count(),
-        "processor": processor(),
+        "processor": machine()["processor"],
         "load_average": load and round(load, 2),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -248,16 +248,6 @@ def resident_peak() -> float | None:
         return None
     lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return (int(lines["VmHWM"].split()[0]) - int(lines["RssFile"].split()[0])) / 1024
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
