@@ -23,10 +23,11 @@ class _Config(BaseModel):
 class NetworkConfig(_Config):
     """What network to build."""
 
-    network: Literal["deeplabv3plus", "dan"] = Field(
+    network: Literal["deeplabv3plus", "deeplabv3", "dan"] = Field(
         default="deeplabv3plus",
         title="Network",
-        description="The architecture: 'dan' merges the encoder's stages step by step.",
+        description="The architecture: 'deeplabv3' has no decoder, its logits are on the grid of "
+        "the encoder's end; 'dan' merges the encoder's stages step by step.",
     )
     form: Literal["light", "paper", "smp"] = Field(
         default="light",
@@ -56,11 +57,12 @@ class NetworkConfig(_Config):
         title="Output stride",
         description="Pixels per cell of the encoder's end; 32 truncates its last stage.",
     )
-    truncation: Literal["area", "strided", "lowpass"] = Field(
+    truncation: Literal["area", "strided", "lowpass", "polyphase"] = Field(
         default="area",
         title="Way down",
         description="How features get to a coarser decoder's grid: mean of each cell, a learned "
-        "convolution, or the ideal low-pass (a reference; it cannot be exported).",
+        "convolution, the ideal low-pass (a reference; it cannot be exported), or 'polyphase': "
+        "detail is moved into channels, and back into place in the logits.",
     )
     truncate_aspp: bool = Field(
         default=False,
@@ -84,12 +86,28 @@ class NetworkConfig(_Config):
     def _smp_is_deeplab(self) -> NetworkConfig:
         if self.form == "smp" and self.network != "deeplabv3plus":
             raise ValueError(f"form 'smp' is one of deeplabv3plus; {self.network} has none")
+        if self.form == "smp" and self.truncation == "polyphase":
+            raise ValueError(
+                "form 'smp' has another library's layers; its low-level "
+                "projection cannot be 'polyphase'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_decoder_is_as_coarse_as_the_encoder(self) -> NetworkConfig:
+        wanted = self.decoder_stride
+        if self.network == "deeplabv3" and wanted != "auto" and wanted < self.output_stride:
+            raise ValueError(
+                f"deeplabv3 has no decoder: its logits are at the output stride of "
+                f"{self.output_stride}, not at {wanted}; take that or deeplabv3plus"
+            )
         return self
 
     @property
     def stride(self) -> int:
         """The decoder stride in pixels, with 'auto' resolved."""
-        return 4 if self.decoder_stride == "auto" else self.decoder_stride
+        stride = 4 if self.decoder_stride == "auto" else self.decoder_stride
+        return max(stride, self.output_stride) if self.network == "deeplabv3" else stride
 
     @property
     def pools_image(self) -> bool:
@@ -134,12 +152,28 @@ class TrainConfig(_Config):
     weight_decay: float = Field(
         default=1e-2, ge=0, le=1, title="Weight decay", description="Of AdamW."
     )
-    loss: Literal["block", "pixel", "soft"] = Field(
+    loss: Literal["block", "pixel", "logits", "soft"] = Field(
         default="block",
         title="Loss",
         description="'block': cross-entropy of the softmax averaged over each block; 'pixel': "
-        "cross-entropy of every pixel of a labelled block; 'soft': of the class fractions of 2 x 2 "
-        "blocks.",
+        "cross-entropy of every pixel of a labelled block; 'logits': of the logits averaged over "
+        "each block; 'soft': of the class fractions of 2 x 2 blocks.",
+    )
+    gated_crf: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        title="Gated CRF",
+        description="Weight of a term that wants pixels of like color to have one class; 0.1 is "
+        "usual, 0 leaves it out.",
+    )
+    pseudo_labels: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        title="Pseudo-labels",
+        description="Weight of unlabelled blocks that the network is sure of, beside labelled "
+        "ones; 1 is usual, 0 leaves them out.",
     )
     class_balance: float = Field(
         default=1.0,

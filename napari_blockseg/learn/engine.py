@@ -47,6 +47,7 @@ class OnnxNetwork(Network):
             network.decoder_stride,
             network.halo,
             network.align_corners,
+            network.logits_stride,
         )
         self._session = _session_of(network)
 

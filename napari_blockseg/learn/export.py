@@ -140,8 +140,9 @@ def onnx_metadata(model: Model) -> dict[str, Any]:
         working pixels per image pixel; the image is shrunk by it (antialiased) before it goes in.
         ``working_grid``: unit (image pixels) and side (working pixels): images are continued by
         their last row and column to whole units before they are shrunk. ``block``: block size of
-        the labels it was trained on, in image pixels. ``decoder_stride``, ``output_stride``,
-        ``halo``: in working pixels; a tile needs `halo` pixels around the part that is kept.
+        the labels it was trained on, in image pixels. ``decoder_stride``, ``logits_stride``,
+        ``output_stride``, ``halo``: in working pixels; a tile needs `halo` pixels around the part
+        that is kept.
         ``multiple``: 32, where tiles have to start. ``network``: its config. ``versions``.
     """
     spec, network = model.spec, model.network
@@ -157,6 +158,7 @@ def onnx_metadata(model: Model) -> dict[str, Any]:
         "working_grid": {"unit": spec.grid.unit, "side": spec.grid.side},
         "block": spec.block,
         "decoder_stride": network.decoder_stride,
+        "logits_stride": network.logits_stride,
         "output_stride": network.output_stride,
         "halo": network.halo,
         "multiple": MULTIPLE,

@@ -136,7 +136,7 @@ def _run(
     batch_size: int,
     sink: _Sink,
 ) -> Generator[PredictProgress, None, None]:
-    cell = model.network.decoder_stride / model.spec.grid.scale
+    cell = model.network.logits_stride / model.spec.grid.scale
     upsampler = RowUpsampler(window[1] - window[0], window[3] - window[2], cell)
     for rows in stitch_tiles(model.network, image, tile, halo, model.device, batch_size):
         for start, logits in upsampler.push(rows.logits, rows.done == rows.total):

@@ -88,7 +88,7 @@ def stitch_tiles(
     Blending happens on the decoder's grid: up-sampling is linear, so blending before it gives the
     same and needs 1 / stride**2 of the memory. Only the rows of tiles in work are held.
     """
-    stride = network.decoder_stride
+    stride = network.logits_stride
     halo = -(-halo // MULTIPLE) * MULTIPLE
     plan = plan_tiles((image.shape[1], image.shape[2]), tile + 2 * halo, halo, MULTIPLE)
     height = _cells(image.shape[1], stride)

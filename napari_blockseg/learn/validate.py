@@ -53,7 +53,7 @@ def _add_image(confusion: Confusion, model: Model, data: Dataset, index: int) ->
     truth = data.held_out_cells(index) + 1
     block = data.block
     in_cols = np.arange(cols) // block
-    upsampler = RowUpsampler(rows, cols, model.network.decoder_stride / data.grid.scale)
+    upsampler = RowUpsampler(rows, cols, model.network.logits_stride / data.grid.scale)
     bands = stitch_tiles(model.network, data.images[index], _TILE, model.network.halo, model.device)
     for band in bands:
         for start, logits in upsampler.push(band.logits, band.done == band.total):

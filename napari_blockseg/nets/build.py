@@ -6,11 +6,12 @@ from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.nets import smp
 from napari_blockseg.nets.dan import build_dan
+from napari_blockseg.nets.deeplabv3 import build_deeplabv3
 from napari_blockseg.nets.deeplabv3plus import build_deeplabv3plus
 from napari_blockseg.nets.encoders import build_encoder
 from napari_blockseg.nets.network import Network
 
-_BUILDERS = {"deeplabv3plus": build_deeplabv3plus, "dan": build_dan}
+_BUILDERS = {"deeplabv3plus": build_deeplabv3plus, "deeplabv3": build_deeplabv3, "dan": build_dan}
 _NOT_FILES = ("imagenet", "none")
 
 

@@ -17,12 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from napari_blockseg.core.config import NetworkConfig
+from napari_blockseg.nets.deeplabv3plus import head
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.modules import ConvBlock, SeparableConv, initialize
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
 from napari_blockseg.nets.truncation import Way, way_down
 
 PAPER_WIDTH, LIGHT_WIDTH = 256, 96
+#: Pixels per cell of the logits that a polyphase head gives: those of the full grid.
+FINEST_LOGITS = 4
 
 
 class AggregationNode(nn.Module):
@@ -91,7 +94,9 @@ def build_dan(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Networ
         fine_way = way_down(config.truncation, n_fine, fine, grid)
         nodes.append(AggregationNode(conv, coarse_way, fine_way))
         n_coarse, coarse = width, grid
-    decoder = AggregationDecoder(nodes, nn.Conv2d(width, n_classes, 1))
+    phases = max(1, config.stride // FINEST_LOGITS) if config.truncation == "polyphase" else 1
+    decoder = AggregationDecoder(nodes, head(width, n_classes, phases))
     initialize(decoder)
     # Each node sees one cell further, on its own grid.
-    return Network(encoder, decoder, config.stride, round_up(sum(strides[:-1]) + ENCODER_REACH))
+    halo = round_up(sum(strides[:-1]) + ENCODER_REACH)
+    return Network(encoder, decoder, config.stride, halo, logits_stride=config.stride // phases)

@@ -20,15 +20,23 @@ from torch import Tensor, nn
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.nets.encoders import Encoder
-from napari_blockseg.nets.modules import ASPP, ConvBlock, LightASPP, SeparableConv, initialize
+from napari_blockseg.nets.modules import (
+    ASPP,
+    ConvBlock,
+    LightASPP,
+    SeparableConv,
+    initialize,
+    low_level_block,
+)
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
-from napari_blockseg.nets.truncation import Way, way_down
+from napari_blockseg.nets.truncation import PhaseHead, Way, way_down
 
 LOW_LEVEL_STRIDE = 4
 # Rates at output stride 16. The light form is for crops of 256 and for tiles: rate 18 would look
 # past the edge of the first and need a halo of 288 pixels around the second.
 PAPER_RATES = (6, 12, 18)
 LIGHT_RATES = (3, 6, 9)
+ASPP_WIDTH = {"paper": 256, "light": 128}
 # The paper pools its whole crop of 513 pixels: 33 cells at output stride 16.
 POOLING_PIXELS = 513
 
@@ -85,22 +93,46 @@ def build_deeplabv3plus(encoder: Encoder, config: NetworkConfig, n_classes: int)
     os, stride = encoder.strides[-1], config.stride
     grid = aspp_stride(config, os)
     paper = config.form == "paper"
-    # The reach in pixels stays, whatever the ASPP's grid.
-    rates = tuple(rate * 16 // grid for rate in (PAPER_RATES if paper else LIGHT_RATES))
-    window = (POOLING_PIXELS // grid) | 1 if config.pools_image else None
+    rates = aspp_rates(config, grid)
+    window = pooling_window(config, grid)
     low_index = encoder.strides.index(LOW_LEVEL_STRIDE)
     n_low, n_high = encoder.channels[low_index], encoder.channels[-1]
     parts = _paper_parts if paper else _light_parts
+    phases = stride // LOW_LEVEL_STRIDE if config.truncation == "polyphase" else 1
+    # Features of the encoder's end hold no more than their own grid does: their mean will do.
+    way = "area" if config.truncation == "polyphase" else config.truncation
     decoder = Decoder(
-        *parts(n_high, n_low, rates, window, n_classes),
+        *parts(n_high, n_low, rates, window, n_classes, phases),
         low_index=low_index,
-        before_way=way_down(config.truncation, n_high, os, grid),
-        after_way=way_down(config.truncation, 256 if paper else 128, grid, stride),
-        low_way=way_down(config.truncation, n_low, LOW_LEVEL_STRIDE, stride),
+        before_way=way_down(way, n_high, os, grid),
+        after_way=way_down(way, ASPP_WIDTH[config.form], grid, stride),
+        low_way=way_down(way, n_low, LOW_LEVEL_STRIDE, LOW_LEVEL_STRIDE if phases > 1 else stride),
     )
     initialize(decoder)
-    reach = max(rates[-1] * grid, 0 if window is None else window * grid // 2)
-    return Network(encoder, decoder, stride, halo=round_up(reach + ENCODER_REACH))
+    reach = reach_of(rates, window, grid)
+    halo = round_up(reach + ENCODER_REACH)
+    return Network(encoder, decoder, stride, halo, logits_stride=stride // phases)
+
+
+def aspp_rates(config: NetworkConfig, grid: int) -> tuple[int, ...]:
+    """Return the ASPP's rates in cells of its grid: its reach in pixels stays."""
+    rates = PAPER_RATES if config.form == "paper" else LIGHT_RATES
+    return tuple(rate * 16 // grid for rate in rates)
+
+
+def pooling_window(config: NetworkConfig, grid: int) -> int | None:
+    """Return the side of the image pooling window in cells of the ASPP's grid, None without it."""
+    return (POOLING_PIXELS // grid) | 1 if config.pools_image else None
+
+
+def reach_of(rates: tuple[int, ...], window: int | None, grid: int) -> int:
+    """Return how many pixels to each side an ASPP on a grid looks at."""
+    return max(rates[-1] * grid, 0 if window is None else window * grid // 2)
+
+
+def head(n_in: int, n_classes: int, phases: int) -> nn.Module:
+    """Return the last layer: logits on the features' grid, or on one `phases` times as fine."""
+    return nn.Conv2d(n_in, n_classes, 1) if phases == 1 else PhaseHead(n_in, n_classes, phases)
 
 
 def aspp_stride(config: NetworkConfig, output_stride: int) -> int:
@@ -109,22 +141,32 @@ def aspp_stride(config: NetworkConfig, output_stride: int) -> int:
 
 
 def _paper_parts(
-    n_high: int, n_low: int, rates: tuple[int, ...], window: int | None, n_classes: int
+    n_high: int,
+    n_low: int,
+    rates: tuple[int, ...],
+    window: int | None,
+    n_classes: int,
+    phases: int,
 ) -> Parts:
     return (
         ASPP(n_high, 256, rates, window),
-        ConvBlock(n_low, 48),
+        low_level_block(n_low, 48, phases),
         nn.Sequential(ConvBlock(256 + 48, 256, kernel=3), ConvBlock(256, 256, kernel=3)),
-        nn.Conv2d(256, n_classes, 1),
+        head(256, n_classes, phases),
     )
 
 
 def _light_parts(
-    n_high: int, n_low: int, rates: tuple[int, ...], window: int | None, n_classes: int
+    n_high: int,
+    n_low: int,
+    rates: tuple[int, ...],
+    window: int | None,
+    n_classes: int,
+    phases: int,
 ) -> Parts:
     return (
         LightASPP(n_high, 128, rates, window),
-        ConvBlock(n_low, 32),
+        low_level_block(n_low, 32, phases),
         SeparableConv(128 + 32, 128),
-        nn.Conv2d(128, n_classes, 1),
+        head(128, n_classes, phases),
     )

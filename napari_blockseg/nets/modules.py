@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_blockseg.nets.truncation import StridedConv
+from napari_blockseg.nets.truncation import PhaseConv, StridedConv, ZeroConv
 
 
 class ConvBlock(nn.Sequential):
@@ -139,13 +139,41 @@ class LightASPP(nn.Module):
         return self.project(seen)  # type: ignore[no-any-return]
 
 
+def low_level_block(n_in: int, n_out: int, factor: int) -> nn.Sequential:
+    """Return the projection of low-level features: 1x1, or of every phase of coarser cells.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Channels.
+    factor : int
+        Cells of the features to one of the decoder's grid, along each axis; 1 leaves the grid.
+    """
+    if factor == 1:
+        return ConvBlock(n_in, n_out)
+    conv = PhaseConv(n_in, n_out, factor)
+    return nn.Sequential(conv, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
+
+
 def initialize(decoder: nn.Module) -> None:
-    """Draw convolution weights by He's rule and set the logits' bias to 0."""
+    """Draw convolution weights by He's rule and set the logits' bias to 0.
+
+    Ways down start as the block mean, phases of a head at zero: nothing is drawn for them.
+    """
     for module in decoder.modules():
-        # A way down starts as the block mean.
-        if isinstance(module, nn.Conv2d) and not isinstance(module, StridedConv):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, StridedConv | ZeroConv):
+            continue
+        if isinstance(module, PhaseConv):
+            if not module.identity:
+                first = module.weight.new_empty((*module.weight.shape[:2], 1, 1))
+                module.start_from(_he(first))
+        elif isinstance(module, nn.Conv2d):
+            _he(module.weight)
             if module.bias is not None:
                 # The head: small weights, so that training starts at equal class chances.
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
+
+
+def _he(weight: Tensor) -> Tensor:
+    return nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")

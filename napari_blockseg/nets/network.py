@@ -31,6 +31,9 @@ class Network(nn.Module):
     align_corners : bool
         Whether logits are spread from corner to corner, as some libraries do, and not by the
         centers of cells. Prediction by tiles goes by the centers, always.
+    logits_stride : int, optional
+        Pixels per cell of the coarse logits; by default those of the decoder's grid. A decoder can
+        give several logits a cell.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Network(nn.Module):
         decoder_stride: int,
         halo: int,
         align_corners: bool = False,
+        logits_stride: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -48,15 +52,16 @@ class Network(nn.Module):
         self.output_stride = encoder.strides[-1]
         self.halo = halo
         self.align_corners = align_corners
+        self.logits_stride = logits_stride or decoder_stride
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, classes, rows, cols) for images (n, channels, rows, cols) in 0..1."""
         rows, cols = images.shape[-2:]
-        logits = upsample(self.coarse_logits(images), self.decoder_stride, self.align_corners)
+        logits = upsample(self.coarse_logits(images), self.logits_stride, self.align_corners)
         return logits[..., :rows, :cols]
 
     def coarse_logits(self, images: Tensor) -> Tensor:
-        """Return logits on the decoder's grid.
+        """Return logits on the grid of `logits_stride`.
 
         Returns
         -------

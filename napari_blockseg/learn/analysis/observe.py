@@ -142,10 +142,19 @@ class ScoreSum:
         Working pixels per cell of the decoder's grid.
     align_corners : bool
         How the network spreads its logits; see :class:`~napari_blockseg.nets.network.Network`.
+    logits_stride : int, optional
+        Working pixels per cell of the logits, where that is another number.
     """
 
-    def __init__(self, n_classes: int, stride: int, align_corners: bool = False) -> None:
+    def __init__(
+        self,
+        n_classes: int,
+        stride: int,
+        align_corners: bool = False,
+        logits_stride: int | None = None,
+    ) -> None:
         self.stride = stride
+        self._cell = logits_stride or stride
         self._align_corners = align_corners
         self.confusion = Confusion(n_classes)
         self._loss = 0.0
@@ -157,13 +166,13 @@ class ScoreSum:
         Parameters
         ----------
         coarse : (K, cell rows, cell cols) float32 tensor
-            Logits on the decoder's grid, on the CPU.
+            Logits on their own grid, on the CPU.
         piece : Piece
             What they are of. The cross-entropy is taken at working scale, as in training; the
             confusion at the pixels of the image, as a prediction has them.
         """
         rows, cols = piece.image.shape[-2:]
-        logits = upsample(coarse[None], self.stride, self._align_corners)[..., :rows, :cols]
+        logits = upsample(coarse[None], self._cell, self._align_corners)[..., :rows, :cols]
         values = piece.working_values()
         if values is not None:
             wanted = torch.from_numpy(values.astype(np.int64))[None] - 1
@@ -178,7 +187,7 @@ class ScoreSum:
 
     def _count(self, coarse: Tensor, piece: Piece) -> None:
         rows, cols = piece.mask.shape
-        upsampler = RowUpsampler(rows, cols, self.stride / piece.grid.scale)
+        upsampler = RowUpsampler(rows, cols, self._cell / piece.grid.scale)
         for start, logits in upsampler.push(coarse, last=True):
             truth = piece.mask[start : start + logits.shape[1]]
             self.confusion.add(truth, logits.argmax(0).numpy() + 1)

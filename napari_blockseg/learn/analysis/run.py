@@ -203,7 +203,7 @@ class _Work:
     def measure(self, model: Model, moment: str, step: int, trials: Trials | None) -> Steps:
         """Look at one state of the network; return its `Checkpoint`."""
         loss = LossSum(self.cutoffs, self._scale)
-        score = ScoreSum(len(self._spec.classes), model.network.decoder_stride)
+        score = ScoreSum(len(self._spec.classes), model.network.logits_stride)
         layers = LayerSums(self.cutoffs, self._scale, self._tolerance)
         weights = self._labels.weights(self._spec.train.class_balance)
         for piece in self._pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_blockseg.core.analysis import TruncationTrial
 from napari_blockseg.core.config import STRIDES
@@ -13,6 +13,7 @@ from napari_blockseg.learn.analysis.observe import ScoreSum
 from napari_blockseg.learn.analysis.pieces import Piece
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.nets.build import build_network
+from napari_blockseg.nets.network import Network
 from napari_blockseg.nets.truncation import fit_ways
 
 #: How much mIoU may fall, and by what share the cross-entropy may rise (or by how many nats, where
@@ -36,9 +37,15 @@ class Trials:
     def __init__(self, model: Model) -> None:
         self._device = model.device
         self._trained = model.network.decoder_stride
-        self._decoders = {stride: _decoder(model, stride) for stride in STRIDES}
+        networks = {stride: _network(model, stride) for stride in STRIDES}
+        # A network without a decoder has no stride finer than its encoder's end.
+        networks = {s: network for s, network in networks.items() if network.decoder_stride == s}
         n_classes, spread = len(model.spec.classes), model.network.align_corners
-        self.scores = {stride: ScoreSum(n_classes, stride, spread) for stride in STRIDES}
+        self._decoders = {stride: network.decoder for stride, network in networks.items()}
+        self.scores = {
+            stride: ScoreSum(n_classes, stride, spread, network.logits_stride)
+            for stride, network in networks.items()
+        }
         # No layer was looked at until someone says otherwise.
         self.energy_below: Callable[[str, int], float | None] = lambda name, stride: None
 
@@ -76,15 +83,17 @@ class Trials:
         )
 
 
-def _decoder(model: Model, stride: int) -> nn.Module:
+def _network(model: Model, stride: int) -> Network:
     spec = model.spec
     config = spec.network.model_copy(update={"decoder_stride": stride, "weights": "none"})
     # Building draws weights that are not wanted, from everybody's generator.
     with torch.random.fork_rng(devices=[]):
-        decoder = build_network(config, len(spec.classes), spec.n_channels).decoder
+        network = build_network(config, len(spec.classes), spec.n_channels)
+    decoder = network.decoder
     decoder.load_state_dict(fit_ways(model.network.decoder.state_dict(), decoder))
     decoder.to(device=model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return decoder.eval().requires_grad_(False)
+    decoder.eval().requires_grad_(False)
+    return network
 
 
 def recommend_stride(trials: Sequence[TruncationTrial], trained: int) -> tuple[int | None, str]:
