@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from camvid_blocks import machine
+from data_sets import VARIABLE
 from plan import cells
-from source import VARIABLE
 
 RESULTS = Path(__file__).parent.parent / "results" / "spectral_study"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from data_sets import Source
 from plan import DATA, Cell, cells
 from safetensors.torch import load_file
-from source import Source
 
 from napari_blockseg.core.spectrum import LossSpectrumSum
 from napari_blockseg.learn.checkpoint import Model, load_model

@@ -5,22 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from data_sets import DataSet
+
 Kind = Literal["dense", "blocks"]
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """How networks are trained on one data set: the same for every cell of it.
-
-    ``scale`` shrinks the images before the network; ``merged`` maps a class to the one it joins.
-    """
-
-    name: str
-    scale: float
-    crop: int
-    steps: int
-    orientation: Literal["any", "upright"]
-    merged: tuple[tuple[str, str], ...] = ()
 
 
 # Crops and steps are what a study of an hour on one core allows, not what gives the best network.

@@ -6,16 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from data_sets import Source, score
 from plan import DATA, Cell
-from source import Source
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.labels import BlockLabels
-from napari_blockseg.core.metrics import BoundaryF, Confusion
 from napari_blockseg.core.reports import TrainStep
-from napari_blockseg.learn.checkpoint import Model, load_model
+from napari_blockseg.learn.checkpoint import load_model
 from napari_blockseg.learn.data import TrainingImage
-from napari_blockseg.learn.predict import predict
 from napari_blockseg.learn.train import train
 
 
@@ -68,25 +66,3 @@ def _train(
     losses = [r.loss for r in reports if isinstance(r, TrainStep) and r.loss is not None]
     (folder / "resume.safetensors").unlink(missing_ok=True)
     return losses
-
-
-def score(model: Model, source: Source) -> dict[str, Any]:
-    """Return the scores of a model on a split, over confusions summed over images."""
-    n_classes = len(source.classes)
-    confusion, boundary = Confusion(n_classes), BoundaryF(n_classes)
-    for _, pixels, mask in source.pairs():
-        steps = predict(model, pixels)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                found = stop.value.mask
-                break
-        confusion.add(mask, found)
-        boundary.add(mask, found)
-    return {
-        "miou": confusion.miou(),
-        "iou": [None if x != x else float(x) for x in confusion.iou()],
-        "pixel_accuracy": confusion.pixel_accuracy(),
-        "boundary_f": boundary.mean(),
-    }

@@ -1,20 +1,38 @@
-"""The data sets of the study: images, dense masks, classes."""
+"""Data sets of the studies: images, dense masks, classes; how networks train and are scored."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from plan import DataSet
 
 from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.metrics import BoundaryF, Confusion
 from napari_blockseg.files.images import read_image
 from napari_blockseg.files.masks import find_classes_json, match_masks, read_mask
+from napari_blockseg.learn.checkpoint import Model
+from napari_blockseg.learn.predict import predict
 
 VARIABLE = "BLOCKSEG_DATA"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """How networks are trained on one data set: the same for every cell of it.
+
+    ``scale`` shrinks the images before the network; ``merged`` maps a class to the one it joins.
+    """
+
+    name: str
+    scale: float
+    crop: int
+    steps: int
+    orientation: Literal["any", "upright"]
+    merged: tuple[tuple[str, str], ...] = ()
 
 
 class Source:
@@ -55,3 +73,25 @@ class Source:
         images = {path.stem: path for path in self._images.iterdir()}
         for stem, mask in self.masks():
             yield stem, read_image(images[stem]).pixels, mask
+
+
+def score(model: Model, source: Source) -> dict[str, Any]:
+    """Return the scores of a model on a split, over confusions summed over images."""
+    n_classes = len(source.classes)
+    confusion, boundary = Confusion(n_classes), BoundaryF(n_classes)
+    for _, pixels, mask in source.pairs():
+        steps = predict(model, pixels)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found = stop.value.mask
+                break
+        confusion.add(mask, found)
+        boundary.add(mask, found)
+    return {
+        "miou": confusion.miou(),
+        "iou": [None if x != x else float(x) for x in confusion.iou()],
+        "pixel_accuracy": confusion.pixel_accuracy(),
+        "boundary_f": boundary.mean(),
+    }
