@@ -13,6 +13,7 @@ from napari_blockseg.cli.prediction import predict
 from napari_blockseg.cli.prepare import new, simulate
 from napari_blockseg.cli.scoring import evaluate
 from napari_blockseg.cli.spectrum import spectrum
+from napari_blockseg.cli.suggest import suggest
 from napari_blockseg.cli.training import train
 
 
@@ -32,6 +33,7 @@ _COMMANDS = (
     (train, "blockseg train cells.blockseg --minutes 20"),
     (analyse, "blockseg analyse cells.blockseg/models/run-1 cells.blockseg --report report"),
     (predict, "blockseg predict cells.blockseg/models/run-1 photos --out masks"),
+    (suggest, "blockseg suggest cells.blockseg/models/run-1 cells.blockseg --count 20"),
     (evaluate, "blockseg evaluate --predictions masks --masks truth --json scores.json"),
     (cost, "blockseg cost --encoder tf_efficientnet_lite0 --size 512"),
     (export, "blockseg export cells.blockseg/models/run-1 --format onnx --out cells.onnx"),

@@ -113,6 +113,35 @@ class AnalysisDone(_Report):
     recommended_stride: int | None = None
 
 
+#: How blocks to label next are chosen; `core.suggest.METHODS` says what each goes by.
+Method = Literal["diverse", "uncertainty", "random"]
+
+
+class Suggestion(BaseModel):
+    """A block to label: where it is, how much it promises (0 to 1), and why.
+
+    ``index`` is the position of its plane on the image's leading axes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    image_id: str
+    index: tuple[int, ...] = ()
+    row: int
+    col: int
+    score: float
+    reason: str
+
+
+class SuggestDone(_Report):
+    """Blocks to label next, the most promising first; `block` is their size in pixels."""
+
+    type: Literal["suggest_done"] = "suggest_done"
+    block: int
+    seconds: float
+    suggestions: tuple[Suggestion, ...]
+
+
 Report = Annotated[
     TrainStarted
     | TrainStep
@@ -122,7 +151,8 @@ Report = Annotated[
     | PredictProgress
     | PredictDone
     | AnalysisProgress
-    | AnalysisDone,
+    | AnalysisDone
+    | SuggestDone,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Report)

@@ -13,6 +13,7 @@ from napari_blockseg.core.errors import ModelError
 
 COMMANDS = (
     *("demo", "annotate", "new", "simulate", "spectrum", "train", "analyse", "predict"),
+    "suggest",
     *("evaluate", "cost", "export", "worker"),
 )
 HEAVY = {"torch", "torchvision", "timm", "napari", "qtpy", "scipy", "numpy", "tifffile", "PIL"}
@@ -74,6 +75,9 @@ def test_help_takes_a_few_times_as_long_as_python_alone():
         ("cost", "--size", "3"),
         ("cost", "--network", "unet"),
         ("export", "model"),
+        ("suggest", "model"),
+        ("suggest", "model", "project", "--method", "best"),
+        ("suggest", "model", "project", "--count", "0"),
     ],
 )
 def test_wrong_use_is_exit_code_2(run, args):
@@ -92,6 +96,7 @@ def test_wrong_use_is_exit_code_2(run, args):
         ("analyse", "nowhere", "nowhere"),
         ("cost", "--encoder", "no_such_encoder"),
         ("export", "nowhere", "--out", "m.onnx"),
+        ("suggest", "nowhere", "nowhere"),
         ("demo", "--sample", "no_such_sample"),
     ],
 )

@@ -14,6 +14,8 @@ resume
 region, out, uncertainty                       ``path`` and ``uncertainty``, relative to the project
 ``analyse`` project, model, max_images,         ``analysis_progress`` ..., ``analysis_done`` with
 layers                                         ``path``, relative to the project
+``suggest`` project, model, count, method      ``predict_progress`` ..., ``suggest_done`` with the
+                                               blocks to label next
 ``cancel`` of                                  ``state``; the request itself ends with an ``error``
                                                of kind "Cancelled"
 ``shutdown``                                   ``bye``

@@ -14,12 +14,12 @@ import numpy as np
 
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.loading import LabelWatch, ProjectImages
-from napari_blockseg.cli.worker.messages import LIVE, Analyse, Predict, Train
+from napari_blockseg.cli.worker.messages import LIVE, Analyse, Predict, Suggest, Train
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.atomic import replacing
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
-from napari_blockseg.core.reports import AnalysisDone, PredictDone
+from napari_blockseg.core.reports import AnalysisDone, PredictDone, SuggestDone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,6 +158,20 @@ class Workbench:
             path=path.relative_to(project.root).as_posix(),
             seconds=time.monotonic() - start,
             recommended_stride=found.recommended_stride,
+        ).model_dump()
+
+    # -- suggestions -----------------------------------------------------------------------------
+
+    def suggest(self, request: Suggest) -> Steps:
+        """Yield the messages of a search for blocks to label; the last one holds them."""
+        from napari_blockseg.cli.next_blocks import next_blocks
+
+        start = time.monotonic()
+        project = self._open(Path(request.project))
+        model = self._choose_model(project, request.model)
+        found = yield from _messages(next_blocks(model, project, request.count, request.method))
+        yield SuggestDone(
+            block=project.block, seconds=time.monotonic() - start, suggestions=tuple(found)
         ).model_dump()
 
     # -- models and images -----------------------------------------------------------------------

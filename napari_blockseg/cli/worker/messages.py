@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from napari_blockseg.cli.worker.channel import parse_object
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import WorkerError
+from napari_blockseg.core.reports import Method
 
 PROTOCOL = 1
 LIVE = "live"
@@ -98,8 +99,18 @@ class Analyse(_Request):
         return _plain_run(model)
 
 
+class Suggest(_Request):
+    """Choose the blocks of a project to label next, by a run or the network in training."""
+
+    type: Literal["suggest"]
+    project: str
+    model: str = Field(min_length=1)
+    count: int = Field(default=20, ge=1, le=10_000)
+    method: Method = "diverse"
+
+
 class Cancel(_Request):
-    """Give up a predict or analyse request."""
+    """Give up a predict, analyse or suggest request."""
 
     type: Literal["cancel"]
     of: int
@@ -112,7 +123,8 @@ class Shutdown(_Request):
 
 
 Request = Annotated[
-    Hello | Train | Control | Predict | Analyse | Cancel | Shutdown, Field(discriminator="type")
+    Hello | Train | Control | Predict | Analyse | Suggest | Cancel | Shutdown,
+    Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Request)
 

@@ -73,7 +73,9 @@ def _serve(channel: Channel) -> int:
     from napari_blockseg.cli.worker.scheduler import Scheduler
 
     bench = Workbench()
-    Scheduler(channel, bench.train, bench.predict, bench.analyse, bench.stopped_report).run()
+    Scheduler(
+        *(channel, bench.train, bench.predict, bench.analyse, bench.suggest, bench.stopped_report)
+    ).run()
     return 0
 
 

@@ -17,6 +17,7 @@ from napari_blockseg.cli.worker.messages import (
     Control,
     Predict,
     Shutdown,
+    Suggest,
     Train,
     parse_request,
 )
@@ -28,7 +29,7 @@ Steps = Generator[dict[str, Any] | None, None, None]
 #: Predictions go first, but after this long a training step comes between.
 _PREDICT_SECONDS = 1.0
 
-_LAST = ("train_done", "predict_done", "analysis_done")
+_LAST = ("train_done", "predict_done", "analysis_done", "suggest_done")
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Scheduler:
     ----------
     channel : Channel
         Where requests come from and answers go.
-    start_train, start_predict, start_analyse : callable
+    start_train, start_predict, start_analyse, start_suggest : callable
         Turn a request into its generator of messages. They must not compute anything themselves.
     stopped_report : callable
         Gives the message that ends a training that was stopped.
@@ -58,12 +59,14 @@ class Scheduler:
         start_train: Callable[[Train], Steps],
         start_predict: Callable[[Predict], Steps],
         start_analyse: Callable[[Analyse], Steps],
+        start_suggest: Callable[[Suggest], Steps],
         stopped_report: Callable[[], dict[str, Any]],
     ) -> None:
         self._channel = channel
         self._start_train = start_train
         self._start_predict = start_predict
         self._start_analyse = start_analyse
+        self._start_suggest = start_suggest
         self._stopped_report = stopped_report
         self._training: Job | None = None
         self._paused = False
@@ -104,6 +107,8 @@ class Scheduler:
                 self._predictions.append(Job(request.id, self._start_predict(request)))
             elif isinstance(request, Analyse):
                 self._analyses.append(Job(request.id, self._start_analyse(request)))
+            elif isinstance(request, Suggest):
+                self._analyses.append(Job(request.id, self._start_suggest(request)))
             elif isinstance(request, Control):
                 self._control(request)
             elif isinstance(request, Cancel):
