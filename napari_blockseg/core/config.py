@@ -61,8 +61,8 @@ class NetworkConfig(_Config):
         default="area",
         title="Way down",
         description="How features get to a coarser decoder's grid: mean of each cell, a learned "
-        "convolution, the ideal low-pass (a reference; it cannot be exported), or 'polyphase': "
-        "detail is moved into channels, and back into place in the logits.",
+        "convolution, the ideal low-pass (a reference; it cannot be exported), or 'polyphase': the "
+        "mean, with the detail it takes away kept in channels and put back into the logits.",
     )
     truncate_aspp: bool = Field(
         default=False,
@@ -86,11 +86,6 @@ class NetworkConfig(_Config):
     def _smp_is_deeplab(self) -> NetworkConfig:
         if self.form == "smp" and self.network != "deeplabv3plus":
             raise ValueError(f"form 'smp' is one of deeplabv3plus; {self.network} has none")
-        if self.form == "smp" and self.truncation == "polyphase":
-            raise ValueError(
-                "form 'smp' has another library's layers; its low-level "
-                "projection cannot be 'polyphase'"
-            )
         return self
 
     @model_validator(mode="after")

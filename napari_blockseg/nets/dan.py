@@ -17,15 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_blockseg.core.config import NetworkConfig
-from napari_blockseg.nets.deeplabv3plus import head
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.modules import ConvBlock, SeparableConv, initialize
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
+from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, GridDecoder, add_detail
 from napari_blockseg.nets.truncation import Way, way_down
 
 PAPER_WIDTH, LIGHT_WIDTH = 256, 96
-#: Pixels per cell of the logits that a polyphase head gives: those of the full grid.
-FINEST_LOGITS = 4
 
 
 class AggregationNode(nn.Module):
@@ -50,7 +48,7 @@ class AggregationNode(nn.Module):
         return self.conv(torch.cat(both, dim=1))  # type: ignore[no-any-return]
 
 
-class AggregationDecoder(nn.Module):
+class AggregationDecoder(GridDecoder):
     """Nodes from the encoder's last stage to its first, then logits.
 
     Parameters
@@ -59,21 +57,24 @@ class AggregationDecoder(nn.Module):
         One fewer than the encoder has stages; coarse to fine.
     head : nn.Module
         To logits.
+    low_index : int
+        Which of the encoder's features have stride 4.
     """
 
-    def __init__(self, nodes: list[AggregationNode], head: nn.Module) -> None:
+    def __init__(self, nodes: list[AggregationNode], head: nn.Module, low_index: int) -> None:
         super().__init__()
+        self.low_index = low_index
         self.nodes = nn.ModuleList(nodes[:-1])
         # The last layer before the logits has one name in every network.
         self.fuse = nodes[-1]
         self.head = head
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Return logits on the decoder's grid from the encoder's features."""
+    def fused(self, features: list[Tensor]) -> Tensor:
+        """Return the last features before the logits, on the decoder's grid."""
         merged = features[-1]
         for node, feature in zip(self.nodes, features[-2:0:-1], strict=True):
             merged = node(merged, feature)
-        return self.head(self.fuse(merged, features[0]))  # type: ignore[no-any-return]
+        return self.fuse(merged, features[0])  # type: ignore[no-any-return]
 
 
 def build_dan(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Network:
@@ -94,9 +95,11 @@ def build_dan(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Networ
         fine_way = way_down(config.truncation, n_fine, fine, grid)
         nodes.append(AggregationNode(conv, coarse_way, fine_way))
         n_coarse, coarse = width, grid
-    phases = max(1, config.stride // FINEST_LOGITS) if config.truncation == "polyphase" else 1
-    decoder = AggregationDecoder(nodes, head(width, n_classes, phases))
+    low_index = encoder.strides.index(LOW_LEVEL_STRIDE)
+    decoder = AggregationDecoder(nodes, nn.Conv2d(width, n_classes, 1), low_index)
+    n_low = encoder.channels[low_index]
     initialize(decoder)
+    stride = add_detail(decoder, config.truncation, config.stride, n_low, width, n_classes)
     # Each node sees one cell further, on its own grid.
     halo = round_up(sum(strides[:-1]) + ENCODER_REACH)
-    return Network(encoder, decoder, config.stride, halo, logits_stride=config.stride // phases)
+    return Network(encoder, decoder, config.stride, halo, logits_stride=stride)

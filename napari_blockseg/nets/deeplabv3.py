@@ -15,7 +15,6 @@ from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.nets.deeplabv3plus import (
     ASPP_WIDTH,
     aspp_rates,
-    head,
     pooling_window,
     reach_of,
 )
@@ -54,11 +53,10 @@ def build_deeplabv3(encoder: Encoder, config: NetworkConfig, n_classes: int) -> 
     rates, window = aspp_rates(config, stride), pooling_window(config, stride)
     kind = ASPP if config.form == "paper" else LightASPP
     width, n_high = ASPP_WIDTH[config.form], encoder.channels[-1]
-    way = "area" if config.truncation == "polyphase" else config.truncation
     decoder = PlainHead(
         kind(n_high, width, rates, window),
-        head(width, n_classes, 1),
-        way_down(way, n_high, encoder.strides[-1], stride),
+        nn.Conv2d(width, n_classes, 1),
+        way_down(config.truncation, n_high, encoder.strides[-1], stride),
     )
     initialize(decoder)
     halo = round_up(reach_of(rates, window, stride) + ENCODER_REACH)

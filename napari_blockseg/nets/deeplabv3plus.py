@@ -26,12 +26,11 @@ from napari_blockseg.nets.modules import (
     LightASPP,
     SeparableConv,
     initialize,
-    low_level_block,
 )
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
-from napari_blockseg.nets.truncation import PhaseHead, Way, way_down
+from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, GridDecoder, add_detail
+from napari_blockseg.nets.truncation import Way, way_down
 
-LOW_LEVEL_STRIDE = 4
 # Rates at output stride 16. The light form is for crops of 256 and for tiles: rate 18 would look
 # past the edge of the first and need a halo of 288 pixels around the second.
 PAPER_RATES = (6, 12, 18)
@@ -43,7 +42,7 @@ POOLING_PIXELS = 513
 Parts = tuple[nn.Module, nn.Module, nn.Module, nn.Module]
 
 
-class Decoder(nn.Module):
+class Decoder(GridDecoder):
     """ASPP, low-level features, both on one grid, convolutions, logits.
 
     Parameters
@@ -79,13 +78,13 @@ class Decoder(nn.Module):
         self.low_index = low_index
         self.before_way, self.after_way, self.low_way = before_way, after_way, low_way
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Return logits on the decoder's grid from the encoder's features."""
+    def fused(self, features: list[Tensor]) -> Tensor:
+        """Return the last features before the logits, on the decoder's grid."""
         high = self.after_way(self.aspp(self.before_way(features[-1])))
         # Truncation comes before the projection: a block mean and a 1x1 convolution commute (up
         # to the ReLU), and the projection is cheaper on the smaller grid.
         low = self.low_level(self.low_way(features[self.low_index]))
-        return self.head(self.fuse(torch.cat([high, low], dim=1)))  # type: ignore[no-any-return]
+        return self.fuse(torch.cat([high, low], dim=1))  # type: ignore[no-any-return]
 
 
 def build_deeplabv3plus(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Network:
@@ -98,20 +97,18 @@ def build_deeplabv3plus(encoder: Encoder, config: NetworkConfig, n_classes: int)
     low_index = encoder.strides.index(LOW_LEVEL_STRIDE)
     n_low, n_high = encoder.channels[low_index], encoder.channels[-1]
     parts = _paper_parts if paper else _light_parts
-    phases = stride // LOW_LEVEL_STRIDE if config.truncation == "polyphase" else 1
-    # Features of the encoder's end hold no more than their own grid does: their mean will do.
-    way = "area" if config.truncation == "polyphase" else config.truncation
+    way, width = config.truncation, ASPP_WIDTH[config.form]
     decoder = Decoder(
-        *parts(n_high, n_low, rates, window, n_classes, phases),
+        *parts(n_high, n_low, rates, window, n_classes),
         low_index=low_index,
         before_way=way_down(way, n_high, os, grid),
-        after_way=way_down(way, ASPP_WIDTH[config.form], grid, stride),
-        low_way=way_down(way, n_low, LOW_LEVEL_STRIDE, LOW_LEVEL_STRIDE if phases > 1 else stride),
+        after_way=way_down(way, width, grid, stride),
+        low_way=way_down(way, n_low, LOW_LEVEL_STRIDE, stride),
     )
     initialize(decoder)
-    reach = reach_of(rates, window, grid)
-    halo = round_up(reach + ENCODER_REACH)
-    return Network(encoder, decoder, stride, halo, logits_stride=stride // phases)
+    logits_stride = add_detail(decoder, way, stride, n_low, width, n_classes)
+    halo = round_up(reach_of(rates, window, grid) + ENCODER_REACH)
+    return Network(encoder, decoder, stride, halo, logits_stride=logits_stride)
 
 
 def aspp_rates(config: NetworkConfig, grid: int) -> tuple[int, ...]:
@@ -130,11 +127,6 @@ def reach_of(rates: tuple[int, ...], window: int | None, grid: int) -> int:
     return max(rates[-1] * grid, 0 if window is None else window * grid // 2)
 
 
-def head(n_in: int, n_classes: int, phases: int) -> nn.Module:
-    """Return the last layer: logits on the features' grid, or on one `phases` times as fine."""
-    return nn.Conv2d(n_in, n_classes, 1) if phases == 1 else PhaseHead(n_in, n_classes, phases)
-
-
 def aspp_stride(config: NetworkConfig, output_stride: int) -> int:
     """Return the pixels per cell of the grid on which the ASPP works."""
     return max(output_stride, config.stride) if config.truncate_aspp else output_stride
@@ -146,13 +138,12 @@ def _paper_parts(
     rates: tuple[int, ...],
     window: int | None,
     n_classes: int,
-    phases: int,
 ) -> Parts:
     return (
         ASPP(n_high, 256, rates, window),
-        low_level_block(n_low, 48, phases),
+        ConvBlock(n_low, 48),
         nn.Sequential(ConvBlock(256 + 48, 256, kernel=3), ConvBlock(256, 256, kernel=3)),
-        head(256, n_classes, phases),
+        nn.Conv2d(256, n_classes, 1),
     )
 
 
@@ -162,11 +153,10 @@ def _light_parts(
     rates: tuple[int, ...],
     window: int | None,
     n_classes: int,
-    phases: int,
 ) -> Parts:
     return (
         LightASPP(n_high, 128, rates, window),
-        low_level_block(n_low, 32, phases),
+        ConvBlock(n_low, 32),
         SeparableConv(128 + 32, 128),
-        head(128, n_classes, phases),
+        nn.Conv2d(128, n_classes, 1),
     )

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_blockseg.nets.truncation import PhaseConv, StridedConv, ZeroConv
+from napari_blockseg.nets.truncation import StridedConv
 
 
 class ConvBlock(nn.Sequential):
@@ -139,41 +139,21 @@ class LightASPP(nn.Module):
         return self.project(seen)  # type: ignore[no-any-return]
 
 
-def low_level_block(n_in: int, n_out: int, factor: int) -> nn.Sequential:
-    """Return the projection of low-level features: 1x1, or of every phase of coarser cells.
+class ZeroConv(nn.Conv2d):
+    """A convolution that starts at zero, without drawing."""
 
-    Parameters
-    ----------
-    n_in, n_out : int
-        Channels.
-    factor : int
-        Cells of the features to one of the decoder's grid, along each axis; 1 leaves the grid.
-    """
-    if factor == 1:
-        return ConvBlock(n_in, n_out)
-    conv = PhaseConv(n_in, n_out, factor)
-    return nn.Sequential(conv, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
+    def reset_parameters(self) -> None:
+        """Set the weights to zero."""
+        nn.init.zeros_(self.weight)
 
 
 def initialize(decoder: nn.Module) -> None:
-    """Draw convolution weights by He's rule and set the logits' bias to 0.
-
-    Ways down start as the block mean, phases of a head at zero: nothing is drawn for them.
-    """
+    """Draw convolution weights by He's rule and set the logits' bias to 0."""
     for module in decoder.modules():
-        if isinstance(module, StridedConv | ZeroConv):
-            continue
-        if isinstance(module, PhaseConv):
-            if not module.identity:
-                first = module.weight.new_empty((*module.weight.shape[:2], 1, 1))
-                module.start_from(_he(first))
-        elif isinstance(module, nn.Conv2d):
-            _he(module.weight)
+        # A way down starts as the block mean, a branch at zero.
+        if isinstance(module, nn.Conv2d) and not isinstance(module, StridedConv | ZeroConv):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 # The head: small weights, so that training starts at equal class chances.
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
-
-
-def _he(weight: Tensor) -> Tensor:
-    return nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")

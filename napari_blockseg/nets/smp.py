@@ -29,10 +29,11 @@ import torch
 from torch import Tensor, nn
 
 from napari_blockseg.core.config import NetworkConfig
-from napari_blockseg.nets.deeplabv3plus import LOW_LEVEL_STRIDE, Decoder, aspp_stride
+from napari_blockseg.nets.deeplabv3plus import Decoder, aspp_stride
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.modules import ConvBlock, initialize
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
+from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, add_detail
 from napari_blockseg.nets.truncation import Way, upsample, way_down
 from napari_blockseg.nets.weights import check_fit, read_state_dict
 
@@ -81,8 +82,9 @@ def build_smp(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Networ
         low_way=way_down(config.truncation, n_low, LOW_LEVEL_STRIDE, stride),
     )
     initialize(decoder)
+    logits_stride = add_detail(decoder, config.truncation, stride, n_low, WIDTH, n_classes)
     halo = round_up(rates[-1] * grid + ENCODER_REACH)
-    return Network(encoder, decoder, stride, halo, align_corners=True)
+    return Network(encoder, decoder, stride, halo, align_corners=True, logits_stride=logits_stride)
 
 
 def load_decoder(network: Network, path: str | Path) -> None:
@@ -108,8 +110,9 @@ def load_decoder(network: Network, path: str | Path) -> None:
     weight = found.get("head.weight")
     if weight is not None and len(weight) != len(own["head.weight"]):
         found |= {key: own[key] for key in ("head.weight", "head.bias")}
-    # Ways down of a truncated decoder are ours.
-    found |= {key: own[key] for key in own if key.endswith("_way.weight")}
+    # Ways down and the branch of a truncated decoder are ours.
+    ours = {k: own[k] for k in own if k.endswith("_way.weight") or k.startswith("detail.")}
+    found |= ours
     check_fit(
         {key: found.get(key) for key in own},
         own,

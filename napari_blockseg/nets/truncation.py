@@ -4,9 +4,9 @@ The low-resolution grid (LRG) of stride s has one cell per s x s pixels. Feature
 carry frequencies above its Nyquist, 0.5 / s cycles per pixel. There are four ways down
 (:func:`way_down`): "area", the mean of each cell, which takes them away and folds little back;
 "strided", a learned convolution of each channel that starts as that mean; "lowpass", the ideal crop
-of the spectrum, the reference that the others are measured against; "polyphase", which moves what
-the grid cannot hold into channels (:class:`PhaseConv`), and back out of them where the logits are
-made (:class:`PhaseHead`). Features on a coarser grid are interpolated.
+of the spectrum, the reference that the others are measured against; "polyphase", the mean again,
+with what it takes away kept in channels (see ``polyphase``). Features on a coarser grid are
+interpolated.
 """
 
 from __future__ import annotations
@@ -71,12 +71,10 @@ def way_down(way: str, channels: int, stride: int, wanted: int) -> Way:
     Returns
     -------
     callable
-        A module where it has parameters ("strided", "polyphase"), a plain function elsewhere.
+        A module where it has parameters ("strided"), a plain function elsewhere.
     """
     if wanted > stride and way == "strided":
         return StridedConv(channels, wanted // stride)
-    if wanted > stride and way == "polyphase":
-        return PhaseConv(channels, channels, wanted // stride, identity=True)
     if wanted > stride and way == "lowpass":
         return partial(low_pass, factor=wanted // stride)
     return partial(to_stride, stride=stride, wanted=wanted)
@@ -103,90 +101,13 @@ class StridedConv(nn.Conv2d):
         nn.init.constant_(self.weight, 1 / (self.kernel_size[0] * self.kernel_size[1]))
 
 
-class PhaseConv(nn.Conv2d):
-    """A convolution whose kernel is one coarse cell: every fine cell in it has its own weights.
-
-    It equals a 1x1 convolution of the polyphase components (the `factor` ** 2 fine cells of a
-    coarse one, stacked as channels), so what lies above the coarse grid's Nyquist is not lost but
-    mixed into channels. It starts as the block mean followed by a 1x1 convolution and learns from
-    there.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Channels.
-    factor : int
-        Side of the kernel, and its stride, in cells of the fine grid.
-    identity : bool
-        Whether the 1x1 convolution it starts with is the identity (`n_in` equals `n_out`).
-    """
-
-    def __init__(self, n_in: int, n_out: int, factor: int, identity: bool = False) -> None:
-        self.identity = identity
-        super().__init__(n_in, n_out, factor, stride=factor, bias=False)
-
-    def reset_parameters(self) -> None:
-        """Draw as a 1x1 convolution would: other layers then start as they do with "area"."""
-        first = self.weight.new_empty((*self.weight.shape[:2], 1, 1))
-        if self.identity:
-            nn.init.dirac_(first)
-        else:
-            nn.init.kaiming_uniform_(first, a=math.sqrt(5))
-        self.start_from(first)
-
-    @torch.no_grad()
-    def start_from(self, first: Tensor) -> None:
-        """Become the block mean followed by the 1x1 convolution `first` (n_out, n_in, 1, 1)."""
-        self.weight.copy_(first.expand_as(self.weight) / self.kernel_size[0] ** 2)
-
-
-class PhaseHead(nn.Conv2d):
-    """Logits on a grid `factor` times as fine as the features', from a convolution on theirs.
-
-    Bilinear interpolation of a 1x1 convolution's logits, plus what `factor` ** 2 logits a class and
-    cell (moved into place, as in sub-pixel convolution) add to it. The latter start at zero, so it
-    starts as the head that it replaces and shares its weights' names.
-
-    Parameters
-    ----------
-    n_in, n_classes : int
-        Channels.
-    factor : int
-        Cells of the logits' grid per cell of the features', along each axis.
-
-    Notes
-    -----
-    Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
-    Convolutional Neural Network", CVPR 2016; for segmentation Tian et al., "Decoders Matter for
-    Semantic Segmentation: Data-Dependent Decoding Enables Flexible Feature Aggregation", CVPR 2019.
-    """
-
-    def __init__(self, n_in: int, n_classes: int, factor: int) -> None:
-        super().__init__(n_in, n_classes, 1)
-        self.factor = factor
-        self.phases = ZeroConv(n_in, n_classes * factor**2, 1, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (n, n_classes, rows * factor, cols * factor)."""
-        smooth = upsample(super().forward(features), self.factor)
-        return smooth + F.pixel_shuffle(self.phases(features), self.factor)
-
-
-class ZeroConv(nn.Conv2d):
-    """A convolution that starts at zero, without drawing."""
-
-    def reset_parameters(self) -> None:
-        """Set the weights to zero."""
-        nn.init.zeros_(self.weight)
-
-
 def fit_ways(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
     """Return a state dict for the same network at another decoder stride.
 
-    Everything but the kernels of :class:`StridedConv`, :class:`PhaseConv` and :class:`PhaseHead`
-    is independent of the stride. A kernel of another size is resized and keeps its gain at DC (a
-    1x1 convolution becomes the block mean followed by it); a way down that is new starts as the
-    block mean; phases of a head start at zero; what has no place is left out.
+    Everything but the kernels of :class:`StridedConv` and a polyphase branch is independent of the
+    stride. A kernel of another size is resized and keeps its gain at DC; one that is new starts as
+    the block mean; a branch of another stride starts anew, adding nothing; what has no place is
+    left out.
 
     Parameters
     ----------
@@ -196,35 +117,26 @@ def fit_ways(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor
         Where it shall be loaded.
     """
     own = module.state_dict()
-    sized = {
-        f"{name}.weight"
-        for name, part in module.named_modules()
-        if isinstance(part, StridedConv | PhaseConv)
+    kernels = {
+        f"{name}.weight" for name, part in module.named_modules() if isinstance(part, StridedConv)
     }
     fitted = {
         key: tensor for key, tensor in state.items() if key in own or not _is_way(key, tensor)
     }
-    # What the other stride had as a kernel of its own may be a 1x1 convolution here.
-    sized |= {key for key in own.keys() & fitted.keys() if _is_kernel(own[key], fitted[key])}
-    for key in sized:
+    for key in kernels:
         fitted[key] = _resized(state[key], own[key].shape[-1]) if key in state else own[key]
-    for key in own:
-        if key.endswith(_PHASES) and (key not in state or state[key].shape != own[key].shape):
-            fitted[key] = own[key]
+    branch = {key: tensor for key, tensor in own.items() if _is_detail(key)}
+    if any(key not in state or state[key].shape != branch[key].shape for key in branch):
+        fitted |= branch
     return fitted
 
 
-_PHASES = "head.phases.weight"
-
-
 def _is_way(key: str, tensor: Tensor) -> bool:
-    return (key.endswith("_way.weight") and tensor.ndim == 4) or key.endswith(_PHASES)
+    return (key.endswith("_way.weight") and tensor.ndim == 4) or _is_detail(key)
 
 
-def _is_kernel(own: Tensor, given: Tensor) -> bool:
-    """Whether they are one low-level projection at two strides."""
-    same = own.ndim == given.ndim == 4 and own.shape[:2] == given.shape[:2]
-    return same and 1 in (own.shape[-1], given.shape[-1]) and own.shape != given.shape
+def _is_detail(key: str) -> bool:
+    return "detail" in key.split(".")
 
 
 def _resized(kernel: Tensor, side: int) -> Tensor:
