@@ -74,6 +74,12 @@ def train(
         float | None, config_option(TrainConfig, "weight_decay", advanced=True)
     ] = None,
     loss: Annotated[str | None, config_option(TrainConfig, "loss", advanced=True)] = None,
+    gated_crf: Annotated[
+        float | None, config_option(TrainConfig, "gated_crf", advanced=True)
+    ] = None,
+    pseudo_labels: Annotated[
+        float | None, config_option(TrainConfig, "pseudo_labels", advanced=True)
+    ] = None,
     class_balance: Annotated[
         float | None, config_option(TrainConfig, "class_balance", advanced=True)
     ] = None,
@@ -116,6 +122,8 @@ def train(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         loss=loss,
+        gated_crf=gated_crf,
+        pseudo_labels=pseudo_labels,
         class_balance=class_balance,
         augment=augment,
         orientation=orientation,

@@ -171,13 +171,12 @@ class CropSampler:
         limits = [length * grid.scale for length in self._sizes[index]]
         in_rows = _lookup(top, shape[0], self.crop[0] * split, limits[0], grid)
         in_cols = _lookup(left, shape[1], self.crop[1] * split, limits[1], grid)
-        piece = np.where(
-            (in_rows >= 0)[:, None] & (in_cols >= 0)[None, :],
-            cells[np.ix_(np.maximum(in_rows, 0), np.maximum(in_cols, 0))],
-            -1,
-        )
-        pixels, labels, _ = self._augment(pixels, torch.from_numpy(piece.astype(np.int64)), None)
-        return pixels, Target(labels, side=1, split=split)
+        inside = (in_rows >= 0)[:, None] & (in_cols >= 0)[None, :]
+        piece = np.where(inside, cells[np.ix_(np.maximum(in_rows, 0), np.maximum(in_cols, 0))], -1)
+        valid = None if inside.all() else torch.from_numpy(inside)
+        labels = torch.from_numpy(piece.astype(np.int64))
+        pixels, labels, valid = self._augment(pixels, labels, valid)
+        return pixels, Target(labels, side=1, split=split, valid=valid)
 
     def _place(self, at: int, length: int, total: int) -> int:
         """Return where a crop of `length` starts so that it holds `at`; inside if it fits."""
@@ -190,10 +189,11 @@ class CropSampler:
         self, index: int, top: int, left: int, shape: tuple[int, ...], side: int
     ) -> Tensor | None:
         rows, cols = (length / self._grid.unit for length in self._sizes[index])
-        if top + shape[0] <= rows and left + shape[1] <= cols:
-            return None  # no ragged block in sight
-        in_rows = top + (torch.arange(shape[0] * side) + 0.5) / side < rows
-        in_cols = left + (torch.arange(shape[1] * side) + 0.5) / side < cols
+        if min(top, left) >= 0 and top + shape[0] <= rows and left + shape[1] <= cols:
+            return None  # no ragged block in sight, and nothing beside the image
+        at_rows = top + (torch.arange(shape[0] * side) + 0.5) / side
+        at_cols = left + (torch.arange(shape[1] * side) + 0.5) / side
+        in_rows, in_cols = (at_rows >= 0) & (at_rows < rows), (at_cols >= 0) & (at_cols < cols)
         return in_rows[:, None] & in_cols[None, :]
 
     def _augment(

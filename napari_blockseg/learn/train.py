@@ -37,7 +37,7 @@ from napari_blockseg.learn.devices import (
     pick_device,
 )
 from napari_blockseg.learn.kept import CheckpointKeeper
-from napari_blockseg.learn.losses import batch_loss, class_weights
+from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
 from napari_blockseg.learn.metrics_log import MetricsLog
 from napari_blockseg.learn.optim import (
     MeanWeights,
@@ -169,6 +169,7 @@ class Training:
         self._network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self._network, config)
         self._mean = MeanWeights(self._network)
+        self._extra_terms = ExtraTerms(config, self._mean.network)
         self._scaler = torch.amp.GradScaler(
             self._device.type, enabled=half_precision(self._device) == torch.float16
         )
@@ -285,6 +286,7 @@ class Training:
         with mixed_precision(self._device):
             logits = self._network(images)
         loss = batch_loss(logits, targets, self._weights, self._config.loss)
+        loss = loss + self._extra_terms(logits, images, targets, self._weights, self._progress())
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)

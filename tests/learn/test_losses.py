@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from napari_blockseg.learn.losses import Target, batch_loss, class_weights, crop_losses
 
+KINDS = ("block", "pixel", "logits", "soft")
+
 
 def logits_of(chances):
     """Logits (classes, rows, cols) of the chances of class 0 among two classes."""
@@ -31,11 +33,19 @@ def test_pixel_loss_by_hand():
     assert losses.tolist() == pytest.approx([expected], rel=1e-5)
 
 
-def test_both_agree_for_blocks_of_one_pixel():
+def test_loss_of_mean_logits_by_hand():
+    """Logits of class 0 over class 1 of 2, 0, 1 and 1: their mean is 1."""
+    logits = torch.tensor([[[2.0, 0.0], [1.0, 1.0]], [[0.0] * 2] * 2])
+    losses, _ = crop_losses(logits, Target(torch.tensor([[0]]), side=2), "logits")
+    assert losses.tolist() == pytest.approx([math.log(1 + math.exp(-1))], rel=1e-6)
+
+
+def test_all_agree_for_blocks_of_one_pixel():
     logits = torch.randn(3, 4, 5)
     target = Target(torch.randint(-1, 3, (4, 5)), side=1)
-    block, pixel = (crop_losses(logits, target, kind)[0] for kind in ("block", "pixel"))
+    block, pixel, mean = (crop_losses(logits, target, kind)[0] for kind in KINDS[:3])
     assert torch.equal(block, pixel)
+    assert torch.equal(mean, pixel)
     labelled = target.cells >= 0
     expected = torch.nn.functional.cross_entropy(
         logits.permute(1, 2, 0)[labelled], target.cells[labelled], reduction="none"
@@ -47,7 +57,13 @@ def test_pixels_outside_the_image_do_not_count():
     """A ragged block: its second row lies outside."""
     logits = logits_of([[0.9, 0.7], [0.001, 0.001]])
     valid = torch.tensor([[True, True], [False, False]])
-    for kind, expected in (("block", math.log(0.8)), ("pixel", math.log(0.9 * 0.7) / 2)):
+    mean_logit = (math.log(9) + math.log(7 / 3)) / 2
+    for kind, expected in (
+        ("block", math.log(0.8)),
+        ("pixel", math.log(0.9 * 0.7) / 2),
+        ("logits", -math.log(1 + math.exp(-mean_logit))),
+        ("soft", math.log(0.8)),
+    ):
         losses, _ = crop_losses(logits, Target(torch.tensor([[0]]), 2, valid=valid), kind)
         assert losses.tolist() == pytest.approx([-expected], rel=1e-4)
 
@@ -150,3 +166,82 @@ def test_soft_loss_ignores_what_lies_beside_the_labels():
     seen = logits.grad.abs().sum(0) > 0
     assert seen[:2, :2].all()
     assert seen.sum() == 4
+
+
+def random_crop(kind_seed=0, side=4):
+    """Logits (3, 12, 16) in double, a few blocks labelled, some rows beside the image."""
+    generator = torch.Generator().manual_seed(kind_seed)
+    logits = torch.randn(3, 12, 16, generator=generator, dtype=torch.float64)
+    cells = torch.tensor([[0, -1, 2, 1], [-1, 1, -1, 0], [2, 2, -1, 1]])
+    valid = torch.ones(12, 16, dtype=torch.bool)
+    valid[10:] = False
+    return logits, Target(cells, side=side, valid=valid)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients(kind):
+    logits, target = random_crop()
+    weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    logits = logits[None].requires_grad_()
+    assert torch.autograd.gradcheck(lambda y: batch_loss(y, [target], weights, kind), (logits,))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_leaves_a_loss_unchanged(kind):
+    """A constant at each pixel, the order of pixels in a block, and what has no label."""
+    logits, target = random_crop()
+    target = Target(target.cells, target.side)
+    losses, _ = crop_losses(logits, target, kind)
+    generator = torch.Generator().manual_seed(9)
+    shifted = logits + torch.randn(1, 12, 16, generator=generator, dtype=torch.float64)
+    blocks = logits.reshape(3, 3, 4, 4, 4).transpose(2, 3).flatten(3)
+    shuffled = blocks[..., torch.randperm(16, generator=generator)]
+    shuffled = shuffled.unflatten(3, (4, 4)).transpose(2, 3).reshape(3, 12, 16)
+    labelled = (target.cells >= 0).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    elsewhere = torch.where(labelled, logits, logits * -3)
+    for same in (shifted, shuffled, elsewhere):
+        torch.testing.assert_close(crop_losses(same, target, kind)[0], losses)
+
+
+def test_averaging_never_costs_more_than_pixels():
+    """Jensen's inequality, and equality where logits are constant over a block."""
+    logits, target = random_crop()
+    pixel, block, mean = (crop_losses(logits, target, k)[0] for k in ("pixel", "block", "logits"))
+    assert (block < pixel).all()
+    assert (mean < pixel).all()
+    assert not torch.allclose(block, mean)
+    flat = torch.randn(3, 3, 4, dtype=torch.float64)
+    flat = flat.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    pixel, block, mean = (crop_losses(flat, target, k)[0] for k in ("pixel", "block", "logits"))
+    torch.testing.assert_close(block, pixel)
+    torch.testing.assert_close(mean, pixel)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_labelled_cell_without_a_pixel_in_the_image_is_passed_over(kind):
+    logits = torch.randn(2, 4, 4)
+    valid = torch.ones(4, 4, dtype=torch.bool)
+    valid[2:] = False
+    target = Target(torch.tensor([[0, 1], [1, 1]]), side=2, valid=valid)
+    losses, classes = crop_losses(logits, target, kind)
+    assert classes.tolist() == [0, 1]
+    above = Target(torch.tensor([[0, 1]]), side=2)
+    torch.testing.assert_close(losses, crop_losses(logits, above, kind)[0])
+
+
+def test_a_class_of_one_block_has_a_finite_bounded_weight():
+    """One block beside a hundred thousand: it counts 16 times as much, and no more."""
+    counts = torch.tensor([100_000, 30_000, 1, 0])
+    weights = class_weights(counts, 1.0)
+    assert weights.isfinite().all()
+    assert float(weights[2] / weights[0]) == pytest.approx(16, rel=0.01)
+    # However wrong the network is about that block, neither loss nor gradient blows up.
+    logits = torch.zeros(1, 4, 8, 8)
+    logits[:, 0] = 60.0
+    logits.requires_grad_()
+    cells = torch.zeros(2, 2, dtype=torch.long)
+    cells[1, 1] = 2
+    loss = batch_loss(logits, [Target(cells, side=4)], weights, "block")
+    loss.backward()
+    assert 0 < float(loss) < -math.log(1e-6)
+    assert logits.grad.isfinite().all()

@@ -50,6 +50,8 @@ _TRAIN_MORE = (
     "learning_rate",
     "weight_decay",
     "loss",
+    "gated_crf",
+    "pseudo_labels",
     "class_balance",
     "augment",
     "orientation",
