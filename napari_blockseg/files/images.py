@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_blockseg.core.errors import ImageError
+from napari_blockseg.files.lazy import LazyArray
 
 Pixels = NDArray[Any]
+AnyPixels = NDArray[Any] | LazyArray
 LETTERS = "TZCYX"
 SUPPORTED = "TIFF, PNG and JPEG"
 
@@ -66,6 +69,14 @@ class ImageData:
 
 
 @dataclass(frozen=True)
+class OpenedImage:
+    """An image whose ``pixels`` (leading..., rows, cols, channels) may be read by windows."""
+
+    info: ImageInfo
+    pixels: AnyPixels
+
+
+@dataclass(frozen=True)
 class RawImage:
     """An image as a reader found it.
 
@@ -74,7 +85,7 @@ class RawImage:
     ("none", "straight", or "premultiplied").
     """
 
-    values: Pixels
+    values: Any
     axes: str
     reader: str
     alpha: str = "none"
@@ -88,7 +99,22 @@ def inspect_image(path: Path | str, axes: str | None = None) -> ImageInfo:
 
     Parameters and errors are those of :func:`read_image`.
     """
-    return read_image(path, axes).info
+    return open_image(path, axes).info
+
+
+def open_image(path: Path | str, axes: str | None = None) -> OpenedImage:
+    """Open an image whose pixels are read when they are asked for, as far as its kind allows.
+
+    Parameters and errors are those of :func:`read_image`, which gives the same pixels.
+
+    Returns
+    -------
+    OpenedImage
+        Index its pixels (whole numbers and slices), then call ``numpy.asarray``. Read by windows:
+        TIFF that is uncompressed, or in strips or tiles of a codec that tifffile has here. All
+        other files are read now.
+    """
+    return OpenedImage(*_open(Path(path), axes, lazy=True))
 
 
 def read_image(path: Path | str, axes: str | None = None) -> ImageData:
@@ -126,14 +152,17 @@ def read_image(path: Path | str, axes: str | None = None) -> ImageData:
     - The EXIF orientation is not applied: rows and columns are those of the file, as in napari's
       own reader, so that labels painted on either fit.
     """
-    path = Path(path)
-    raw = _read_raw(path, _clean_axes(axes))
+    return ImageData(*_open(Path(path), axes, lazy=False))
+
+
+def _open(path: Path, axes: str | None, lazy: bool) -> tuple[ImageInfo, Any]:
+    raw = _read_raw(path, _clean_axes(axes), lazy)
     raw = _name_axes(path, raw, _clean_axes(axes))
     raw = _without_alpha(raw)
     return _canonical(path, raw)
 
 
-def _read_raw(path: Path, axes: str | None) -> RawImage:
+def _read_raw(path: Path, axes: str | None, lazy: bool) -> RawImage:
     from napari_blockseg.files import raster, tiff
 
     try:
@@ -142,7 +171,7 @@ def _read_raw(path: Path, axes: str | None) -> RawImage:
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error}. Check the path and rights.") from error
     if magic[:2] in (b"II", b"MM") and magic[2:4] in (b"*\0", b"\0*", b"+\0", b"\0+"):
-        return tiff.read_tiff(path, trust_planar=axes is not None)
+        return tiff.read_tiff(path, trust_planar=axes is not None, lazy=lazy)
     if magic == b"\x89PNG\r\n\x1a\n" or magic[:3] == b"\xff\xd8\xff":
         return raster.read_raster(path)
     raise ImageError(f"{path} is not an image of a known kind; expected {SUPPORTED}. Convert it.")
@@ -183,7 +212,7 @@ def _file_axes(path: Path, raw: RawImage) -> RawImage:
     letters = "".join(raw.axes[i] for i in keep)
     values = raw.values.reshape([raw.values.shape[i] for i in keep])
     if "C" in letters and "S" in letters and raw.values.shape[raw.axes.index("C")] == 1:
-        values, letters = values.squeeze(letters.index("C")), letters.replace("C", "")
+        values, letters = _dropped(values, letters.index("C")), letters.replace("C", "")
     unknown = set(letters) - known
     if unknown or letters.count("Y") != 1 or letters.count("X") != 1 or {"C", "S"} <= set(letters):
         raise ImageError(
@@ -198,18 +227,44 @@ def _without_alpha(raw: RawImage) -> RawImage:
     if raw.alpha == "none" or "C" not in raw.axes:
         return raw
     axis = raw.axes.index("C")
+    if isinstance(raw.values, LazyArray):
+        return replace(raw, values=_lazily_without_alpha(raw, axis))
     colors, alpha = np.split(raw.values, [raw.values.shape[axis] - 1], axis=axis)
     top = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1.0
     if raw.alpha == "straight" and not (alpha == top).all():
-        mixed = colors.astype(np.float64) * (alpha.astype(np.float64) / top)
-        if np.issubdtype(colors.dtype, np.integer):
-            mixed = np.rint(mixed)
         note = "transparent pixels were composited over black"
-        return replace(raw, values=mixed.astype(colors.dtype), notes=(*raw.notes, note))
+        return replace(raw, values=_over_black(colors, alpha, top), notes=(*raw.notes, note))
     return replace(raw, values=colors)
 
 
-def _canonical(path: Path, raw: RawImage) -> ImageData:
+def _over_black(colors: Pixels, alpha: Pixels, top: float) -> Pixels:
+    """Return colors weighed by how opaque they are."""
+    mixed = colors.astype(np.float64) * (alpha.astype(np.float64) / top)
+    if np.issubdtype(colors.dtype, np.integer):
+        mixed = np.rint(mixed)
+    return mixed.astype(colors.dtype)
+
+
+def _lazily_without_alpha(raw: RawImage, axis: int) -> LazyArray:
+    """Return colors over black; where a pixel is opaque that changes nothing."""
+    values: LazyArray = raw.values
+    n = values.shape[axis]
+    top = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1.0
+
+    def mixed(window: Pixels) -> Pixels:
+        colors, alpha = np.split(window, [n - 1], axis=axis)
+        return _over_black(colors, alpha, top) if raw.alpha == "straight" else colors
+
+    return values.map_axis(mixed, axis, n - 1)
+
+
+def _converted(values: Any, function: Callable[[Pixels], Pixels], dtype: np.dtype[Any]) -> Any:
+    if isinstance(values, LazyArray):
+        return values.map(function, dtype)
+    return function(values)
+
+
+def _canonical(path: Path, raw: RawImage) -> tuple[ImageInfo, Any]:
     values = raw.values
     if values.size == 0 or not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_):
         raise ImageError(f"{path} holds no numbers (shape {values.shape}, {values.dtype}).")
@@ -217,15 +272,16 @@ def _canonical(path: Path, raw: RawImage) -> ImageData:
         raise ImageError(f"{path} holds complex numbers; save magnitude or phase as an image.")
     axes = raw.axes
     if values.dtype == np.bool_:
-        values = values.astype(np.uint8) * np.uint8(255)
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        values = _converted(values, lambda v: v.astype(np.uint8) * np.uint8(255), np.dtype("u1"))
+    native = values.dtype.newbyteorder("=")
+    values = _converted(values, lambda v: v.astype(native, copy=False), native)
     if "C" in axes and values.shape[axes.index("C")] == 1:
-        values, axes = values.squeeze(axes.index("C")), axes.replace("C", "")
+        values, axes = _dropped(values, axes.index("C")), axes.replace("C", "")
     order = [i for i, letter in enumerate(axes) if letter in "TZ"]
     order += [axes.index("Y"), axes.index("X")]
     pixels = values.transpose([*order, axes.index("C")] if "C" in axes else order)
     if "C" not in axes:
-        pixels = pixels[..., np.newaxis]
+        pixels = pixels.reshape((*pixels.shape, 1))
     info = ImageInfo(
         path=path,
         axes=axes,
@@ -238,4 +294,8 @@ def _canonical(path: Path, raw: RawImage) -> ImageData:
         reader=raw.reader,
         notes=raw.notes,
     )
-    return ImageData(info, np.ascontiguousarray(pixels))
+    return info, pixels if isinstance(pixels, LazyArray) else np.ascontiguousarray(pixels)
+
+
+def _dropped(values: Any, axis: int) -> Any:
+    return values.reshape((*values.shape[:axis], *values.shape[axis + 1 :]))

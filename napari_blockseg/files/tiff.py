@@ -16,6 +16,7 @@ from PIL import Image
 
 from napari_blockseg.core.errors import ImageError
 from napari_blockseg.files.images import RawImage
+from napari_blockseg.files.tiffwindows import lazy_series
 
 # What tifffile raises on damaged files, besides OSError.
 DAMAGE = (
@@ -26,7 +27,7 @@ _ALPHA = {1: "premultiplied", 2: "straight"}  # TIFF ExtraSamples; 0 is a sample
 _MICRONS = {"micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometre"}
 
 
-def read_tiff(path: Path, trust_planar: bool = False) -> RawImage:
+def read_tiff(path: Path, trust_planar: bool = False, lazy: bool = False) -> RawImage:
     """Read the first series of a TIFF.
 
     Parameters
@@ -35,6 +36,8 @@ def read_tiff(path: Path, trust_planar: bool = False) -> RawImage:
         The file.
     trust_planar : bool
         The caller names the axes: planes that claim to be RGB need no doubt.
+    lazy : bool
+        Whether pixels are read by windows later, where the file allows it.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def read_tiff(path: Path, trust_planar: bool = False) -> RawImage:
     """
     try:
         with tifffile.TiffFile(path) as tiff:
-            return _read_series(path, tiff, trust_planar)
+            return _read_series(path, tiff, trust_planar, lazy)
     except ImageError:
         raise
     except MemoryError as error:
@@ -55,7 +58,7 @@ def read_tiff(path: Path, trust_planar: bool = False) -> RawImage:
         ) from error
 
 
-def _read_series(path: Path, tiff: tifffile.TiffFile, trust_planar: bool) -> RawImage:
+def _read_series(path: Path, tiff: Any, trust_planar: bool, lazy: bool) -> RawImage:
     if not tiff.series:
         raise ImageError(f"{path} holds no image.")
     series = tiff.series[0]
@@ -65,9 +68,12 @@ def _read_series(path: Path, tiff: tifffile.TiffFile, trust_planar: bool) -> Raw
         raise ImageError(
             f"{path} is in {page.photometric.name} colors; expected grey or RGB. Convert it."
         )
-    values = series_values(path, series)
+    palette_used = photometric == 3 and not tiff.is_imagej and page.colormap is not None
+    values: Any = lazy_series(path, series, tiff.byteorder) if lazy and not palette_used else None
+    if values is None:
+        values = series_values(path, series)
     axes = "".join(letter if letter in "TZCYXS" else "?" for letter in series.axes)
-    if photometric == 3 and not tiff.is_imagej and page.colormap is not None:
+    if palette_used:
         palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
         if "S" not in axes:
             return RawImage(
