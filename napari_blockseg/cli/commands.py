@@ -7,6 +7,7 @@ import typer
 from napari_blockseg.cli.analyse import analyse
 from napari_blockseg.cli.costs import cost
 from napari_blockseg.cli.demo.command import demo
+from napari_blockseg.cli.effort import effort
 from napari_blockseg.cli.export import export
 from napari_blockseg.cli.napari_start import annotate
 from napari_blockseg.cli.prediction import predict
@@ -34,6 +35,7 @@ _COMMANDS = (
     (analyse, "blockseg analyse cells.blockseg/models/run-1 cells.blockseg --report report"),
     (predict, "blockseg predict cells.blockseg/models/run-1 photos --out masks"),
     (suggest, "blockseg suggest cells.blockseg/models/run-1 cells.blockseg --count 20"),
+    (effort, "blockseg effort cells.blockseg --csv effort.csv"),
     (evaluate, "blockseg evaluate --predictions masks --masks truth --json scores.json"),
     (cost, "blockseg cost --encoder tf_efficientnet_lite0 --size 512"),
     (export, "blockseg export cells.blockseg/models/run-1 --format onnx --out cells.onnx"),

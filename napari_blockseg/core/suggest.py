@@ -183,7 +183,7 @@ class _Pool:
             value = value * (1.0 - _nearness(plane.labels.values > 0, self._reach))
         if parts != METHODS["random"]:
             value = value * (grid.block_areas() / grid.block**2)
-        return np.maximum(value, _LEAST)
+        return np.clip(value, _LEAST, 1.0)
 
     def _likeness(self, to: int) -> FloatArray:
         """Return how alike every block of the pool is to one of them, 0 to 1."""

@@ -13,7 +13,7 @@ from napari_blockseg.core.errors import ModelError
 
 COMMANDS = (
     *("demo", "annotate", "new", "simulate", "spectrum", "train", "analyse", "predict"),
-    "suggest",
+    *("suggest", "effort"),
     *("evaluate", "cost", "export", "worker"),
 )
 HEAVY = {"torch", "torchvision", "timm", "napari", "qtpy", "scipy", "numpy", "tifffile", "PIL"}
@@ -76,6 +76,7 @@ def test_help_takes_a_few_times_as_long_as_python_alone():
         ("cost", "--network", "unet"),
         ("export", "model"),
         ("suggest", "model"),
+        ("effort",),
         ("suggest", "model", "project", "--method", "best"),
         ("suggest", "model", "project", "--count", "0"),
     ],
@@ -97,6 +98,7 @@ def test_wrong_use_is_exit_code_2(run, args):
         ("cost", "--encoder", "no_such_encoder"),
         ("export", "nowhere", "--out", "m.onnx"),
         ("suggest", "nowhere", "nowhere"),
+        ("effort", "nowhere"),
         ("demo", "--sample", "no_such_sample"),
     ],
 )
