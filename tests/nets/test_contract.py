@@ -45,6 +45,11 @@ SETTINGS += [
     ({"truncation": "strided"}, (8, 32)),
     ({"truncation": "lowpass"}, (8, 32)),
     ({"network": "dan", "truncation": "strided"}, (8, 32)),
+    ({"truncation": "polyphase"}, (4, 8, 32)),
+    ({"network": "dan", "truncation": "polyphase"}, (16,)),
+    ({"form": "smp", "encoder": "resnet18", "truncation": "polyphase"}, (8,)),
+    ({"network": "deeplabv3"}, (16, 32)),
+    ({"network": "deeplabv3", "form": "paper", "output_stride": 8}, (8,)),
     ({"output_stride": 32, "truncate_aspp": True}, (16, 32)),
 ]
 CONFIGS = [
@@ -131,7 +136,10 @@ class TestNetworkContract:
     def test_coarse_logits_are_on_the_decoder_grid(self, config, network):
         with torch.inference_mode():
             coarse = network.coarse_logits(torch.rand(1, 3, 33, 64))
-        assert coarse.shape == (1, 3, 64 // config.stride, 64 // config.stride)
+        # A polyphase decoder gives the full grid's logits from a coarse one.
+        cell = 4 if config.truncation == "polyphase" else config.stride
+        assert network.logits_stride == cell
+        assert coarse.shape == (1, 3, 64 // cell, 64 // cell)
 
     @pytest.mark.parametrize("channels", [1, 7])
     def test_channels(self, config, channels):
@@ -176,6 +184,8 @@ EXPORTED = [
     {"encoder": "mobilenetv2_100", "decoder_stride": 16},
     {"form": "smp", "encoder": "resnet18"},
     {"truncation": "strided", "decoder_stride": 16},
+    {"truncation": "polyphase", "decoder_stride": 16},
+    {"network": "deeplabv3"},
     {"output_stride": 32, "truncate_aspp": True, "decoder_stride": 32},
 ]
 
