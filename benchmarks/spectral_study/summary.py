@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from labels import OWNED
+from paired import Interval, mean_interval
 from picture import draw_outcomes
 from plan import DATA, Cell, cells
 from scipy import stats
@@ -156,13 +156,11 @@ def _pairs(study: Study) -> list[str]:
             and study.reference(cell) in study.found
         ]
         name = f"{data}, {kind} {size}"
-        if not differences:
+        found = mean_interval(differences)
+        if found is None:
             lines.append(f"| {name} | 0 | {MISSING} | |")
             continue
-        half = _half_width(differences)
-        mean = float(np.mean(differences))
-        interval = "" if half is None else f"{mean - half:+.3f} to {mean + half:+.3f}"
-        lines.append(f"| {name} | {len(differences)} | {mean:+.3f} | {interval} |")
+        lines.append(f"| {name} | {found.n} | {found.mean:+.3f} | {_ends(found)} |")
     return lines
 
 
@@ -171,12 +169,8 @@ def _difference(study: Study, cell: Cell) -> float:
     return study.miou(cell, classes) - study.miou(study.reference(cell), classes)
 
 
-def _half_width(values: list[float]) -> float | None:
-    """Return half the 90 % interval of the mean (Student's t), None for one value."""
-    if len(values) < 2:
-        return None
-    spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return float(stats.t.ppf(0.95, len(values) - 1)) * spread
+def _ends(found: Interval) -> str:
+    return "" if found.half is None else f"{found.low:+.3f} to {found.high:+.3f}"
 
 
 def _correlations(outcomes: list[Outcome]) -> list[str]:
