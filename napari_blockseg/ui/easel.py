@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_blockseg.core.classes import ClassInfo
-    from napari_blockseg.core.labels import BlockLabels
-    from napari_blockseg.files.images import ImageData
-    from napari_blockseg.files.project import Project
     from napari_blockseg.ui.disk import DiskThread
     from napari_blockseg.ui.history import History
+    from napari_blockseg.ui.opening import LoadedImage
 
 Region = tuple[int, int, int, int]
 
@@ -88,40 +86,24 @@ class Easel(QObject):
         """Layer of the shown image."""
         return None if self._shown is None else self._shown.layer
 
-    def put(
-        self,
-        project: Project,
-        image_id: str,
-        labels: BlockLabels,
-        classes: Sequence[ClassInfo],
-        history: History,
-        image: ImageData | None = None,
-        layer: Image | None = None,
-    ) -> None:
+    def put(self, loaded: LoadedImage, classes: Sequence[ClassInfo], history: History) -> None:
         """Show an image instead of the one before.
 
         Parameters
         ----------
-        project : Project
-            Where the image is from, and where strokes are recorded.
-        image_id : str
-            The image.
-        labels : BlockLabels
-            What is painted on it.
+        loaded : LoadedImage
+            The image with what is painted on it; strokes are recorded in its project.
         classes : sequence of ClassInfo
             Classes 1..K.
         history : History
             Its undo steps so far.
-        image : ImageData, optional
-            Its pixels; not needed with `layer`.
-        layer : napari Image, optional
-            The layer that shows it already.
         """
         self.clear()
-        self._shown = show_image(self._viewer, image_id, image, layer)
-        blocks = BlockLabelsLayer(labels, classes, self._shown.layer, f"{image_id} blocks")
+        image_id = loaded.image_id
+        self._shown = show_image(self._viewer, image_id, loaded.pixels, loaded.layer)
+        blocks = BlockLabelsLayer(loaded.labels, classes, self._shown.layer, f"{image_id} blocks")
         blocks.on_undo, blocks.on_redo = self._undo, self._redo
-        self.sheet = Sheet(image_id, blocks, history, project, self._disk, self)
+        self.sheet = Sheet(image_id, blocks, history, loaded.project, self._disk, self)
         self.sheet.changed.connect(partial(self.changed.emit, image_id))
         self.sheet.stepped.connect(partial(self.stepped.emit, image_id))
         self.sheet.saved.connect(partial(self.saved.emit, image_id))

@@ -21,18 +21,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_blockseg.core.errors import LabelError, ProjectError, ProjectLockedError
-from napari_blockseg.files.project import Project
-from napari_blockseg.files.spec import FILE_NAME
-from napari_blockseg.ui import new_project, project_steps
+from napari_blockseg.core.errors import LabelError, ProjectError
+from napari_blockseg.ui import project_steps
 from napari_blockseg.ui.class_edits import with_added, with_changed
 from napari_blockseg.ui.disk import DiskThread
 from napari_blockseg.ui.easel import Easel
 from napari_blockseg.ui.history import ProjectStep
+from napari_blockseg.ui.opening import LoadedImage, Opening
 from napari_blockseg.ui.step_runner import StepRunner
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.core.labels import BlockLabels
+    from napari_blockseg.files.project import Project
     from napari_blockseg.ui.sheet import Sheet
 
 
@@ -77,8 +77,9 @@ class Session(QObject):
         self.project: Project | None = None
         self._classes: tuple[ClassInfo, ...] = ()
         self._block = 1
-        self._wanted = 0
         self._disk = DiskThread(self.report, self)
+        self._opening = Opening(self._disk, self._on_project, self._on_image, self)
+        self._join_opening()
         self._easel = Easel(viewer, self._disk, self.undo, self.redo, self)
         self._easel.changed.connect(self.labels_changed)
         self._easel.stepped.connect(self.history_changed)
@@ -119,13 +120,7 @@ class Session(QObject):
         take_over : bool
             Open it although another process holds its lock.
         """
-        if not (Path(root) / FILE_NAME).is_file():
-            self.problem.emit(
-                f"{root} is no project: it has no {FILE_NAME}. Choose another folder."
-            )
-            return
-        work = partial(Project.open, Path(root), write=True, take_over=take_over)
-        self._load(f"Opening {Path(root).name}", work, image_id, root=str(root))
+        self._opening.open(Path(root), image_id, take_over)
 
     def create_project(
         self,
@@ -135,8 +130,7 @@ class Session(QObject):
         block: int | None = None,
     ) -> None:
         """Make a project in the background and open it; `block` is chosen by the first image."""
-        work = partial(new_project.project_of_files, Path(root), images, tuple(classes), block)
-        self._load(f"Making {Path(root).name}", work)
+        self._opening.make(Path(root), images, classes, block)
 
     def start_on_layer(self, layer: Image) -> None:
         """Make a project in the user's data folder for an image that napari shows.
@@ -146,18 +140,12 @@ class Session(QObject):
         ImageError
             If the layer is not one 2-D plane, grey or RGB.
         """
-        image = new_project.LayerImage.of(layer)
-        self._load(
-            f"Making a project for {image.name}",
-            partial(new_project.project_for, image),
-            layer=layer,
-        )
+        self._opening.make_for(layer)
 
     def save_project_as(self, target: Path | str) -> None:
         """Move the project to another folder, where it gets a name; it stays open."""
         if self.project is not None:
-            work = partial(new_project.moved_project, self.project, Path(target))
-            self._load(f"Moving to {Path(target).name}", work, self.image_id)
+            self._opening.move(self.project, Path(target), self.image_id)
 
     def close_project(self) -> None:
         """Save everything, unlock, and remove the layers that the session added."""
@@ -174,7 +162,7 @@ class Session(QObject):
 
     def close(self) -> None:
         """Close the project and end the background thread; the session is of no use afterwards."""
-        self._wanted += 1
+        self._opening.give_up()
         self.close_project()
         self._easel.close()
         self._disk.stop()
@@ -202,7 +190,7 @@ class Session(QObject):
         if image_id in self.project.problems:
             self.problem.emit(str(self.project.problems[image_id]))
             return
-        self._show(image_id)
+        self._opening.load(self.project, image_id)
 
     def image_layer(self) -> Image | None:
         """Return the layer of the shown image."""
@@ -316,74 +304,35 @@ class Session(QObject):
         self.problem.emit(str(error) or type(error).__name__)
 
     # ---- opening
-    def _load(
-        self,
-        what: str,
-        work: Callable[[], Project],
-        image_id: str | None = None,
-        layer: Image | None = None,
-        root: str = "",
-    ) -> None:
+    def _join_opening(self) -> None:
+        opening = self._opening
+        opening.begun.connect(self._on_opening_begun)
+        opening.loading.connect(self.busy)
+        opening.ended.connect(lambda: self.busy.emit(""))
+        opening.failed.connect(self.report)
+        opening.problem.connect(self.problem)
+        opening.notice.connect(self.notice)
+        opening.locked.connect(self.locked)
+
+    def _on_opening_begun(self, what: str) -> None:
         self.busy.emit(what)
         self.close_project()
-        self._wanted += 1
-        self._disk.submit(
-            work,
-            then=partial(self._on_project, self._wanted, image_id, layer),
-            failed=partial(self._on_not_opened, root),
-        )
 
-    def _on_not_opened(self, root: str, error: BaseException) -> None:
-        if root and isinstance(error, ProjectLockedError):
-            self.busy.emit("")
-            self.locked.emit(root, str(error))
-        else:
-            self.report(error)
-
-    def _on_project(
-        self, wanted: int, image_id: str | None, layer: Image | None, project: Project
-    ) -> None:
-        if wanted != self._wanted:
-            self._disk.submit(project.close)
-            return
+    def _on_project(self, project: Project) -> None:
         self.project = project
         self._steps.begin(project)
         self._classes, self._block = tuple(project.classes), project.block
         self.project_opened.emit()
-        for path, reason in getattr(project, "skipped", ()):
-            self.notice.emit(f"{path} was left out: {reason}")
-        usable = [i for i in project.image_ids if i not in project.problems]
-        if not usable:
-            self.busy.emit("")
-            self.problem.emit(f"No image of {project.root.name} can be opened.")
+
+    def _on_image(self, loaded: LoadedImage) -> None:
+        if loaded.project is not self.project:
             return
-        self._show(image_id if image_id in usable else usable[0], layer)
-
-    def _show(self, image_id: str, layer: Image | None = None) -> None:
-        project = self.project
-        self.busy.emit(f"Loading {image_id}")
-        self._wanted += 1
-        wanted = self._wanted
-
-        def load() -> Any:
-            return project.load_labels(image_id), (
-                None if layer is not None else project.load_image(image_id)
-            )
-
-        self._disk.submit(load, then=partial(self._on_image, wanted, image_id, layer))
-
-    def _on_image(
-        self, wanted: int, image_id: str, layer: Image | None, loaded: tuple[Any, Any]
-    ) -> None:
-        if wanted != self._wanted or self.project is None:
-            return
-        labels, image = loaded
-        history = self._steps.history(image_id)
-        self._easel.put(self.project, image_id, labels, self._classes, history, image, layer)
+        history = self._steps.history(loaded.image_id)
+        self._easel.put(loaded, self._classes, history)
         self.busy.emit("")
-        self.image_changed.emit(image_id)
-        self.labels_changed.emit(image_id)
-        self.history_changed.emit(image_id)
+        self.image_changed.emit(loaded.image_id)
+        self.labels_changed.emit(loaded.image_id)
+        self.history_changed.emit(loaded.image_id)
 
     # ---- changes
     def _on_converted(self, step: ProjectStep, said: str) -> None:
