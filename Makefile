@@ -1,5 +1,5 @@
 # make demo    the whole job, headless, on the bundled samples
-# make test    all tests (under Xvfb when there is no display)
+# make test    all tests (under Xvfb when there is no display); ARGS="-n0 tests/core" runs some
 # make lint    ruff and mypy
 # make system-deps    the Debian packages that a machine without a display needs
 
@@ -20,6 +20,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # A display of our own only where there is none and Xvfb can give one.
 XVFB = $(shell [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || ! command -v xvfb-run >/dev/null || \
 	echo 'xvfb-run -a -s "-screen 0 1600x1000x24"')
+# Tests run in two processes where each can have a display of its own; ARGS="-n0" is one process.
+WORKERS ?= $(shell command -v Xvfb >/dev/null && echo 2 || echo 0)
 
 .PHONY: help demo test lint format system-deps say-missing install wheel clean
 .DEFAULT_GOAL := help
@@ -41,7 +43,7 @@ demo: $(STAMP)
 	$(BIN)/blockseg demo --out demo_output $(ARGS)
 
 test: $(STAMP) say-missing
-	$(XVFB) $(BIN)/python -m pytest $(ARGS)
+	$(XVFB) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

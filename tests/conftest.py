@@ -1,8 +1,14 @@
-"""What every test shares: one Qt binding, a data folder of its own, no widget left behind."""
+"""What every test shares: one Qt binding, a data folder of its own, no widget left behind.
+
+Run with ``-n 2 --dist loadfile``, files go to two processes, each with a display of its own.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -33,18 +39,58 @@ def _has_display() -> bool:
     return not on_x11 or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give a process that runs tests beside others a display of its own.
+
+    Keyboard focus and the mouse are one per display. The display belongs to the process that
+    hands out the tests, so that it goes even when the one that runs them dies.
+    """
+    server = shutil.which("Xvfb")
+    if server is None:
+        return
+    read, write = os.pipe()
+    screen = ["-displayfd", str(write), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]
+    node.display = subprocess.Popen(
+        [server, *screen, "-noreset"], pass_fds=[write], stderr=subprocess.DEVNULL
+    )
+    os.close(write)
+    with os.fdopen(read) as answer:
+        node.workerinput["display"] = answer.readline().strip()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    if hasattr(node, "display"):
+        node.display.terminate()
+        node.display.wait()
+
+
+def pytest_configure(config):
+    display = getattr(config, "workerinput", {}).get("display")
+    if display:
+        os.environ["DISPLAY"] = f":{display}"
+        os.environ.pop("WAYLAND_DISPLAY", None)
+
+
 def pytest_collection_modifyitems(items):
-    """Mark the tests that open windows; run them last; skip them where there is no display.
+    """Mark the tests that open windows; run their files last; skip them without a display.
 
     Last, whatever was asked for first: torch crashes when it is imported after OpenGL was used.
+    Whole files, because files are what is handed out; long ones first, so that none is left over.
     """
     no_display = pytest.mark.skip(reason="no display: install xvfb (make system-deps)")
+    gui, slow = set(), set()
     for item in items:
         if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
-        if item.get_closest_marker("gui") and not _has_display():
-            item.add_marker(no_display)
-    items.sort(key=lambda item: item.get_closest_marker("gui") is not None)
+        if item.get_closest_marker("gui"):
+            gui.add(item.path)
+            if not _has_display():
+                item.add_marker(no_display)
+        if item.get_closest_marker("slow"):
+            slow.add(item.path)
+    items.sort(key=lambda item: (item.path in gui, item.path not in slow))
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +109,26 @@ def _our_widgets() -> set:
     }
 
 
+@pytest.fixture(scope="session")
+def few_objects():
+    """Leave what was imported by now out of every garbage collection.
+
+    napari collects several times in each test that opens a viewer, and once torch is there each
+    of them looks through a million objects that are never freed.
+    """
+    import napari._qt.qt_main_window  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_leaked_widgets(request):
     """Fail a test that leaves a widget of ours alive."""
     if not request.node.get_closest_marker("gui"):
         yield
         return
+    request.getfixturevalue("few_objects")
     before = _our_widgets()
     yield
     from qtpy.QtCore import QCoreApplication, QEvent
