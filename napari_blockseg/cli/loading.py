@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -147,6 +148,11 @@ class LabelWatch:
         paths = (root / "labels" / f"{image_id}{SUFFIX}", root / "journal" / f"{image_id}.jsonl")
         stats = [path.stat() if path.exists() else None for path in paths]
         return tuple((stat.st_mtime_ns, stat.st_size) if stat else None for stat in stats)
+
+
+def model_folders(project: Project) -> list[Path]:
+    """Return the folders of a project's models, the newest first."""
+    return [project.models_dir / run for run in reversed(project.runs())]
 
 
 def labelled_indices(labels: BlockLabels) -> list[Index]:

@@ -15,6 +15,7 @@ from napari_blockseg.cli.console import Advance, number, progress, save_json, sa
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
+from napari_blockseg.cli.stride_table import describe_choice
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import ProjectError
 from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
@@ -49,6 +50,9 @@ def train(
         typer.Option("--out", metavar="MODEL", help="Folder of the model; by default a new run."),
     ] = None,
     json: JsonFile = None,
+    stride_tolerance: Annotated[
+        float | None, config_option(TrainConfig, "stride_tolerance", advanced=True)
+    ] = None,
     form: Annotated[str | None, config_option(NetworkConfig, "form", advanced=True)] = None,
     output_stride: Annotated[
         int | None, config_option(NetworkConfig, "output_stride", advanced=True)
@@ -125,22 +129,27 @@ def train(
         gated_crf=gated_crf,
         pseudo_labels=pseudo_labels,
         class_balance=class_balance,
+        stride_tolerance=stride_tolerance,
         augment=augment,
         orientation=orientation,
         validation=validation,
         validate_every=validate_every,
         keep_checkpoints=keep_checkpoints,
     )
-    from napari_blockseg.cli.loading import ProjectImages
+    from napari_blockseg.cli.loading import ProjectImages, model_folders
     from napari_blockseg.files.project import Project
 
     with Project.open(Path(project)) as opened:
         folder = _choose_folder(opened, out, resume)
         images = ProjectImages(opened)
+        known_models = model_folders(opened)
     for notice in images.notices:
         warn(notice.message)
     if resume:
         network_config, train_config = _as_before(folder, network_config, train_config)
+    elif init is not None:
+        network_config = _as_of(Path(init), network_config)
+    begun: list[TrainStarted] = []
     done = run_training(
         images,
         opened.classes,
@@ -149,8 +158,10 @@ def train(
         folder=folder,
         init=None if init is None else Path(init),
         resume=resume,
+        known_models=known_models,
+        listener=lambda report: isinstance(report, TrainStarted) and begun.append(report),
     )
-    save_json(None if json is None else Path(json), result_of(done))
+    save_json(None if json is None else Path(json), result_of(done, *begun))
     if done.stopped:
         raise typer.Exit(1)
 
@@ -196,6 +207,17 @@ def _as_before(
     )
 
 
+def _as_of(model: Path, network: NetworkConfig) -> NetworkConfig:
+    """Return the network of a model to start from, changed by the options that were given.
+
+    Its decoder stride is left to the training, which keeps it and says so.
+    """
+    from napari_blockseg.learn.checkpoint import load_spec, model_folder
+
+    before = load_spec(model_folder(model)).network.model_dump(exclude={"decoder_stride"})
+    return NetworkConfig(**before | network.model_dump(exclude_unset=True))
+
+
 def run_training(
     images: Sequence[TrainingImage],
     classes: Sequence[ClassInfo],
@@ -207,12 +229,13 @@ def run_training(
     resume: bool = False,
     listener: Callable[[Any], None] | None = None,
     most_seconds: float = math.inf,
+    known_models: Sequence[Path] = (),
 ) -> TrainDone:
     """Train to the end, or until Ctrl-C, and say what is reported.
 
     Parameters
     ----------
-    images, classes, network, train, init, resume
+    images, classes, network, train, init, resume, known_models
         As in `learn.train`.
     folder : Path
         Of the model.
@@ -223,7 +246,13 @@ def run_training(
     """
     from napari_blockseg.learn.train import Training
 
-    training = Training(images, classes, network, train, out=folder, init=init, resume=resume)
+    training = Training(
+        *(images, classes, network, train),
+        out=folder,
+        init=init,
+        resume=resume,
+        known_models=known_models,
+    )
     done: TrainDone | None = None
     deadline = time.monotonic() + most_seconds
     with interrupt_flag() as asked, progress("training") as advance:
@@ -245,13 +274,16 @@ def run_training(
     return done
 
 
-def result_of(done: TrainDone) -> dict[str, Any]:
+def result_of(done: TrainDone, begun: TrainStarted | None = None) -> dict[str, Any]:
     """Return what ``--json`` writes."""
+    chosen = begun.stride_choice if begun is not None else None
     return {
         "steps": done.steps,
         "seconds": done.seconds,
         "val_miou": done.val_miou,
         "model": done.model,
+        "decoder_stride": None if begun is None else begun.decoder_stride,
+        "stride_choice": None if chosen is None else chosen.model_dump(mode="json"),
     }
 
 
@@ -273,3 +305,5 @@ def tell(report: Any, advance: Advance) -> None:
             f"({report.n_val_blocks} held out: {report.validation}), {report.device}, "
             f"working scale {report.scale:g}, decoder stride {report.decoder_stride}."
         )
+        if report.stride_choice is not None:
+            say(describe_choice(report.stride_choice))

@@ -49,8 +49,9 @@ class NetworkConfig(_Config):
     decoder_stride: Literal["auto", 4, 8, 16, 32] = Field(
         default="auto",
         title="Decoder stride",
-        description="Pixels per cell of the decoder's grid; 4 is the full grid. "
-        "'auto' means 4 for now.",
+        description="Pixels per cell of the decoder's grid; 4 is the full grid. 'auto' takes the "
+        "largest whose predicted loss, from the labels' spectrum, stays within the stride "
+        "tolerance.",
     )
     output_stride: Literal[8, 16, 32] = Field(
         default=16,
@@ -100,7 +101,7 @@ class NetworkConfig(_Config):
 
     @property
     def stride(self) -> int:
-        """The decoder stride in pixels, with 'auto' resolved."""
+        """The decoder stride in pixels; 'auto', where nothing was chosen, is the full grid."""
         stride = 4 if self.decoder_stride == "auto" else self.decoder_stride
         return max(stride, self.output_stride) if self.network == "deeplabv3" else stride
 
@@ -179,6 +180,13 @@ class TrainConfig(_Config):
     )
     augment: bool = Field(
         default=True, title="Augment", description="Random flips, turns, scale and intensity."
+    )
+    stride_tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        title="Stride tolerance",
+        description="Share of the mean IoU that decoder stride 'auto' may lose.",
     )
     orientation: Literal["auto", "any", "upright"] = Field(
         default="auto",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_blockseg.core.atomic import json_text
 from napari_blockseg.core.errors import WorkerError
+from napari_blockseg.core.stride_choice import StrideChoice
 
 
 class _Report(BaseModel):
@@ -19,7 +20,7 @@ class _Report(BaseModel):
 
 
 class TrainStarted(_Report):
-    """Training begins: what it runs on."""
+    """Training begins: what it runs on, and why on this decoder stride (None: it was given)."""
 
     type: Literal["train_started"] = "train_started"
     steps: int | None
@@ -33,6 +34,7 @@ class TrainStarted(_Report):
     scale: float
     decoder_stride: int
     resumed_at: int = 0
+    stride_choice: StrideChoice | None = None
 
 
 class TrainStep(_Report):

@@ -20,6 +20,7 @@ from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import ModelError
 from napari_blockseg.core.normalize import Normalization
+from napari_blockseg.core.stride_choice import StrideChoice
 from napari_blockseg.learn.data import WorkingGrid
 from napari_blockseg.learn.devices import pick_device
 from napari_blockseg.nets.build import build_network
@@ -35,7 +36,9 @@ class ModelSpec(BaseModel):
     """Everything but the weights.
 
     ``block`` is the block size (pixels) it was trained on, ``scale`` the working scale that came
-    of it; both set the geometry of prediction.
+    of it; both set the geometry of prediction. ``stride_choice`` says why it has its decoder
+    stride (None: it was given); ``truncated_from`` is the stride that its weights were trained
+    at, where its decoder was cut afterwards.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -56,6 +59,8 @@ class ModelSpec(BaseModel):
     val_iou: dict[str, float | None] = {}
     val_pixel_accuracy: float | None = None
     versions: dict[str, str] = {}
+    stride_choice: StrideChoice | None = None
+    truncated_from: int | None = None
 
     @property
     def grid(self) -> WorkingGrid:

@@ -100,6 +100,10 @@ class Dataset:
         """Return the class index of held-out cells of an image, -1 elsewhere."""
         return np.where(self._held[index], self._cells[index], np.int16(-1))
 
+    def label_values(self) -> list[Cells]:
+        """Return the labels of each image, held out or not: 0 = unlabelled, 1..K by class."""
+        return [cells + np.int16(1) for cells in self._cells]
+
     def update(self, changed: Mapping[str, BlockLabels]) -> None:
         """Take over labels that changed, by image id; unknown ids are passed over."""
         for index, name in enumerate(self.ids):

@@ -31,7 +31,8 @@ _FORMAT_VERSION = 1
 class TrainState:
     """What changes while training, beside the weights.
 
-    ``tensors`` holds what was read from disk until :meth:`restore` has used it.
+    ``tensors`` holds what was read from disk until :meth:`restore` has used it;
+    ``decoder_stride`` is that of the run that goes on.
     """
 
     step: int
@@ -40,6 +41,7 @@ class TrainState:
     rng: np.random.Generator
     torch_rng: Tensor
     holdout: Holdout | None = None
+    decoder_stride: int | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -154,8 +156,12 @@ def load_state(
     if about["format_version"] > _FORMAT_VERSION:
         raise ModelError(f"{path} comes from a newer napari-blockseg; update this one.")
     # A run of an older version lacks the fields that came since: they have their defaults.
-    before = checked(NetworkConfig, about["network"]).model_dump(mode="json")
-    _check_same("network", before, network.model_dump(mode="json"), path)
+    before = checked(NetworkConfig, about["network"])
+    # Whether a stride was given or chosen is all the same; 'auto' goes on with what there is.
+    same = {"decoder_stride": before.stride}
+    asked = network if network.decoder_stride != "auto" else network.model_copy(update=same)
+    configs = (one.model_dump(mode="json") for one in (before.model_copy(update=same), asked))
+    _check_same("network", *configs, path)
     _check_same("classes", about["classes"], [info.name for info in classes], path)
     rng = np.random.default_rng()
     rng.bit_generator.state = about["rng"]
@@ -166,6 +172,7 @@ def load_state(
         rng=rng,
         torch_rng=tensors.pop("torch_rng"),
         holdout=Holdout.from_dict(about["holdout"]) if about["holdout"] else None,
+        decoder_stride=before.stride,
         tensors=tensors,
     )
 

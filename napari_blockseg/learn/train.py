@@ -47,6 +47,7 @@ from napari_blockseg.learn.optim import (
 )
 from napari_blockseg.learn.resume import TrainState, load_state, save_state
 from napari_blockseg.learn.sampling import Batch
+from napari_blockseg.learn.strides import new_stride, resumed_stride
 from napari_blockseg.learn.validate import validate
 from napari_blockseg.nets.build import build_network
 
@@ -68,6 +69,7 @@ def train(
     resume: bool = False,
     changed_labels: ChangedLabels | None = None,
     on_model: Callable[[Model], None] | None = None,
+    known_models: Sequence[Path] = (),
 ) -> Generator[Report, None, None]:
     """Train a network on block labels.
 
@@ -94,6 +96,9 @@ def train(
     on_model : callable, optional
         Called once, before the first report, with the live model: its network changes in place with
         every step, so predict with it between two reports.
+    known_models : sequence of Path
+        Folders of models of the same project, the newest first: where one was analysed, decoder
+        stride 'auto' takes what it lost into account.
 
     Yields
     ------
@@ -120,6 +125,7 @@ def train(
         init=init,
         resume=resume,
         changed_labels=changed_labels,
+        known_models=known_models,
     )
     if on_model is not None:
         on_model(training.live_model())
@@ -144,6 +150,7 @@ class Training:
         init: Path | None = None,
         resume: bool = False,
         changed_labels: ChangedLabels | None = None,
+        known_models: Sequence[Path] = (),
     ) -> None:
         self._started = time.perf_counter()
         self._classes = tuple(classes)
@@ -158,9 +165,14 @@ class Training:
             images, self._classes, config, self._state.rng, self._state.holdout, self._note
         )
         self._state.holdout = self._data.holdout
+        names = [info.name for info in self._classes]
+        if state is None or state.decoder_stride is None:
+            self._stride = new_stride(network, config, self._data, names, init, known_models)
+        else:
+            self._stride = resumed_stride(network, config, self._out, state.decoder_stride)
+        network = self._network_config = self._stride.network
         drawn_until = self._state.torch_rng
         with self._state.own_randomness():
-            self._network_config = network
             built = network if state is None else network.model_copy(update={"weights": "none"})
             self._network = build_network(built, len(classes), self._data.n_channels)
         if init is not None and state is None:
@@ -252,6 +264,7 @@ class Training:
             scale=data.grid.scale,
             decoder_stride=self._network.decoder_stride,
             resumed_at=self._state.step,
+            stride_choice=self._stride.said,
         )
 
     def _step(self) -> TrainStep | None:
@@ -375,6 +388,7 @@ class Training:
             val_iou=seen.iou if seen else {},
             val_pixel_accuracy=seen.pixel_accuracy if seen else None,
             versions=library_versions(),
+            stride_choice=self._stride.stored,
         )
 
     def _save(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
-from napari_blockseg.cli.loading import LabelWatch, ProjectImages
+from napari_blockseg.cli.loading import LabelWatch, ProjectImages, model_folders
 from napari_blockseg.cli.worker.messages import LIVE, Analyse, Predict, Suggest, Train
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.atomic import replacing
@@ -69,6 +69,7 @@ class Workbench:
             out=self._run,
             resume=request.resume,
             changed_labels=LabelWatch(images).changed,
+            known_models=model_folders(project),
         )
         try:
             with closing(self._training.reports()) as reports:

@@ -1,4 +1,4 @@
-"""Advice on the block size: ceilings estimated from block labels, and what to paint at."""
+"""Advice from block labels: what to paint at, and how coarse a network's decoder may be."""
 
 from napari_blockseg.core.advice.counts import PairCounts, count_pairs
 from napari_blockseg.core.advice.estimate import (
@@ -13,6 +13,15 @@ from napari_blockseg.core.advice.recommend import (
     Advice,
     recommend,
 )
+from napari_blockseg.core.advice.stride_words import choose_stride, kept_choice, only_choice
+from napari_blockseg.core.advice.strides import (
+    LabelEnergy,
+    choose_candidate,
+    known_costs,
+    label_energy,
+    measured_losses,
+    stride_candidates,
+)
 from napari_blockseg.core.advice.trained import Prediction, predict_trained, trained_ratio
 
 __all__ = [
@@ -21,12 +30,21 @@ __all__ = [
     "TRAINED_GOAL",
     "Advice",
     "EstimatedCeiling",
+    "LabelEnergy",
     "PairCounts",
     "Prediction",
+    "choose_candidate",
+    "choose_stride",
     "count_pairs",
     "estimate_ceilings",
     "estimate_from_counts",
+    "kept_choice",
+    "known_costs",
+    "label_energy",
+    "measured_losses",
+    "only_choice",
     "predict_trained",
     "recommend",
+    "stride_candidates",
     "trained_ratio",
 ]

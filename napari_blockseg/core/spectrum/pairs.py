@@ -68,11 +68,31 @@ class Lattice:
     bins: FloatArray
 
     @classmethod
-    def of(cls, shape: tuple[int, int], cutoffs: FloatArray, dtype: Any = np.float64) -> Lattice:
-        """Return the lattice of a grid; `cutoffs` (n,) in cycles per cell, rising."""
-        boxes = np.concatenate([[0.0], cutoffs, [1.0]])
-        inside = [(fft.rfftfreq(n)[:, None] <= boxes + _EDGE).astype(float) for n in shape]
-        often = [_multiplicity(n)[:, None] for n in shape]
+    def of(
+        cls,
+        shape: tuple[int, int],
+        cutoffs: FloatArray,
+        dtype: Any = np.float64,
+        pixels: int = 1,
+    ) -> Lattice:
+        """Return the lattice of a grid.
+
+        Parameters
+        ----------
+        shape : (rows, cols)
+            Of the grid, in cells.
+        cutoffs : (n,) float array
+            Rising, in cycles per cell.
+        dtype : dtype
+            Of the sums.
+        pixels : int
+            Side of a cell in pixels of the map that is asked about: 1 for the map of the cells
+            themselves, b for that map drawn with squares of b x b pixels (:func:`drawn_share`).
+            Cutoffs may then lie above the grid's Nyquist.
+        """
+        boxes = np.concatenate([[0.0], cutoffs, [np.inf]])
+        inside = [drawn_share(fft.rfftfreq(n), boxes, pixels) for n in shape]
+        often = [multiplicity(n)[:, None] for n in shape]
         kernels = [even_dft(part, n, 0) for part, n in zip(inside, shape, strict=True)]
         lags, bands = (
             BoxSums(*((part * many).astype(dtype) for part, many in zip(parts, often, strict=True)))
@@ -91,8 +111,43 @@ class Lattice:
         return even_dft(even_dft(quarter, self.shape[0], 0), self.shape[1], 1)
 
 
-def _multiplicity(n: int) -> FloatArray:
-    # How many of n frequencies each of the first half stands for.
+def drawn_share(frequencies: FloatArray, cutoffs: FloatArray, pixels: int) -> FloatArray:
+    """Return how much of a grid's frequency lies below each cutoff once its cells are drawn.
+
+    Parameters
+    ----------
+    frequencies : (m,) float array
+        Of the grid, cycles per cell, 0 to 0.5.
+    cutoffs : (n,) float array
+        Cycles per cell.
+    pixels : int
+        b, the side of a cell in pixels.
+
+    Returns
+    -------
+    (m, n) float array
+        0..1; for b = 1 it is 0 or 1.
+
+    Notes
+    -----
+    A wave on the grid, drawn with cells b pixels wide, is spread over its aliases: of its power,
+    ``(sin(pi x) / (b sin(pi x / b)))**2`` is at x = f, f + 1, ... f + b - 1 cycles per cell, which
+    sum to one. In the autocovariance this is linear interpolation between lags of whole cells.
+    """
+    aliases = frequencies[:, None] + np.arange(pixels)
+    angle = np.pi * aliases / pixels
+    below = np.abs(np.sin(angle)) < _EDGE
+    kernel = np.sin(np.pi * aliases) / (pixels * np.where(below, 1.0, np.sin(angle)))
+    power_of = np.where(below, 1.0, kernel**2)
+    # Above the Nyquist of the pixels a frequency is its own alias.
+    folded = np.abs(aliases - pixels * np.round(aliases / pixels))
+    inside = folded[:, None, :] <= cutoffs[:, None] + _EDGE
+    share: FloatArray = (inside * power_of[:, None, :]).sum(-1)
+    return share
+
+
+def multiplicity(n: int) -> FloatArray:
+    """Return how many of n frequencies each of the first n // 2 + 1 stands for."""
     often = np.full(n // 2 + 1, 2.0)
     often[0] = 1.0
     if n % 2 == 0:
@@ -245,11 +300,20 @@ def share_error(covariance: FloatArray, mask: Mask) -> FloatArray:
     strokes as well as random holes, but not a painter who keeps away from borders.
     """
     lattice = mask.lattice
+    below, everything = lattice.of_frequencies(power_variance(covariance, mask))
+    spread = below * (1 - 2 * lattice.bins) + lattice.bins**2 * everything
+    smaller: FloatArray = np.minimum(np.sqrt(np.maximum(spread, 0.0)), _LARGEST_ERROR)
+    return smaller
+
+
+def power_variance(covariance: FloatArray, mask: Mask) -> FloatArray:
+    """Return the variance of each frequency's share of a class's energy, a quarter.
+
+    See :func:`share_error`: ``2 S N + N**2``, twice since f and -f are one.
+    """
+    lattice = mask.lattice
     ratio = covariance / max(float(covariance[0, 0]), 1e-300)
     holes = ratio * (mask.pairs * (lattice.size / mask.n**2) - 1)
     signal, noise = (np.maximum(lattice.dft(one), 0.0) for one in (ratio, holes))
-    below, everything = lattice.of_frequencies(2 * signal * noise + noise**2)
-    spread = below * (1 - 2 * lattice.bins) + lattice.bins**2 * everything
-    error = np.sqrt(np.maximum(2 * spread, 0.0)) / lattice.size
-    smaller: FloatArray = np.minimum(error, _LARGEST_ERROR)
-    return smaller
+    variance: FloatArray = 2 * (2 * signal * noise + noise**2) / lattice.size**2
+    return variance

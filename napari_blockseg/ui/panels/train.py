@@ -26,6 +26,7 @@ from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainS
 from napari_blockseg.ui.curves import TrainingHistory
 from napari_blockseg.ui.forms import ConfigForm
 from napari_blockseg.ui.job_bar import chips
+from napari_blockseg.ui.panels.train_choice import ChoiceLabel
 from napari_blockseg.ui.panels.train_length import LengthRow
 from napari_blockseg.ui.plots import TrainingCanvas, theme_colors
 
@@ -53,6 +54,7 @@ _TRAIN_MORE = (
     "gated_crf",
     "pseudo_labels",
     "class_balance",
+    "stride_tolerance",
     "augment",
     "orientation",
     "validation",
@@ -163,6 +165,7 @@ class TrainPanel(QWidget):
         if not keep_history:
             self.history = TrainingHistory()
             self.scores.clear()
+        self.choice.show_choice(None)
         self.set_state("starting")
         self.progress.setRange(0, 0)  # nobody can tell how long the first start takes
         self.status.setText(f"{run}: starting…")
@@ -281,10 +284,12 @@ class TrainPanel(QWidget):
         self.progress.setFixedHeight(10)
         self.status = QLabel("Not trained yet")
         self.status.setWordWrap(True)
+        self.choice = ChoiceLabel()
         column = QVBoxLayout()
         column.setSpacing(2)
         column.addWidget(self.progress)
         column.addWidget(self.status)
+        column.addWidget(self.choice)
         return column
 
     # -- showing -------------------------------------------------------------------------------
@@ -320,6 +325,9 @@ class TrainPanel(QWidget):
             f"{report.n_labelled_blocks} blocks of {report.n_images} images on {report.device}, "
             f"decoder stride {report.decoder_stride}, scale {report.scale:g}; {held_out}",
         )
+        self.choice.show_choice(report.stride_choice)
+        if report.stride_choice is not None:
+            self.add_message("info", report.stride_choice.reason)
 
     def _on_step(self, report: TrainStep) -> None:
         self.history.add_step(report.step, report.loss)

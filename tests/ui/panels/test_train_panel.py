@@ -10,6 +10,7 @@ import pytest
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.core.stride_choice import StrideCandidate, StrideChoice
 from napari_blockseg.ui.panels.train import TrainPanel, TrainSettings
 from napari_blockseg.ui.train_job import TrainJob
 
@@ -37,6 +38,22 @@ def begin(session, panel, make_client):
 
 def step(n: int, loss: float | None = 1.0) -> TrainStep:
     return TrainStep(step=n, steps=100, loss=loss, learning_rate=0.1, seconds=0.1, progress=n / 100)
+
+
+def started(**more) -> TrainStarted:
+    return TrainStarted(
+        steps=100,
+        minutes=None,
+        n_images=2,
+        n_labelled_blocks=50,
+        n_train_blocks=40,
+        n_val_blocks=10,
+        validation="superblocks",
+        device="cpu",
+        scale=0.5,
+        decoder_stride=4,
+        **more,
+    )
 
 
 def visible(panel) -> set[str]:
@@ -97,20 +114,7 @@ def test_a_setting_that_cannot_be_is_named(panel):
 
 def test_reports_move_the_curves_and_the_texts(panel, qtbot):
     panel.begin_run("run-1")
-    panel.add_report(
-        TrainStarted(
-            steps=100,
-            minutes=None,
-            n_images=2,
-            n_labelled_blocks=50,
-            n_train_blocks=40,
-            n_val_blocks=10,
-            validation="superblocks",
-            device="cpu",
-            scale=0.5,
-            decoder_stride=4,
-        )
-    )
+    panel.add_report(started())
     for n in range(1, 21):
         panel.add_report(step(n, None if n == 5 else 2.0 - n / 20))
     panel.add_report(
@@ -235,3 +239,27 @@ def test_closing_the_project_stops_its_training(panel, session, begin, qtbot):
     session.project = None
     session.project_closed.emit()
     qtbot.waitUntil(lambda: panel.state == "idle")
+
+
+def test_why_the_decoder_has_its_stride_is_said(panel):
+    choice = StrideChoice(
+        stride=8,
+        grounds="labels",
+        reason="Decoder stride 8: it costs 0.4 % of the mean IoU. Cells of 32 pixels cost more.",
+        tolerance=0.01,
+        candidates=(
+            StrideCandidate(stride=4, energy=1.0, loss=0.0, low=1.0, high=1.0),
+            StrideCandidate(stride=8, energy=0.99, loss=0.004, low=0.98, high=1.01),
+        ),
+        scale=0.5,
+    )
+    panel.begin_run("run-1")
+    panel.add_report(started(stride_choice=choice))
+    assert not panel.choice.isHidden()
+    assert panel.choice.text() == "Decoder stride 8: it costs 0.4 % of the mean IoU."
+    assert "Cells of 32 pixels cost more" in panel.choice.toolTip()
+    assert "stride 8 (cells of 16 pixels of the image): keeps 99.6 %" in panel.choice.toolTip()
+    assert "Cells of 32 pixels" in panel.messages.toPlainText()
+    panel.begin_run("run-2")
+    panel.add_report(started())
+    assert panel.choice.isHidden(), "of a stride that was given there is nothing to say"

@@ -1,0 +1,35 @@
+"""The choice of a decoder stride as text: a short table and its reason."""
+
+from __future__ import annotations
+
+import textwrap
+
+from napari_blockseg.cli.console import number, table
+from napari_blockseg.core.stride_choice import StrideCandidate, StrideChoice
+
+_WIDTH = 88
+
+
+def describe_choice(choice: StrideChoice) -> str:
+    """Return the choice as text for a terminal."""
+    parts = []
+    if choice.candidates:
+        header = ["decoder stride", "pixels", "label energy kept", "mIoU kept", "likely"]
+        header += ["computing", ""]
+        rows = [_row(one, choice) for one in choice.candidates]
+        parts = [table(header, rows)]
+    return "\n".join([*parts, *textwrap.wrap(choice.reason, _WIDTH)])
+
+
+def _row(one: StrideCandidate, choice: StrideChoice) -> list[str]:
+    scale = choice.scale or 1.0
+    full = one is choice.candidates[0]
+    return [
+        f"{one.stride}{' (full grid)' * full}",
+        f"{one.stride / scale:g}",
+        number(one.energy),
+        number(one.ratio),
+        "" if full else f"{one.low:.3f} to {one.high:.3f}",
+        "-" if one.cost is None else f"{one.cost:.0%}",
+        "chosen" if one.stride == choice.stride else "",
+    ]

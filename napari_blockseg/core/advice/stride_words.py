@@ -1,0 +1,149 @@
+"""The choice of a decoder stride with its reason, in words for someone who paints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from napari_blockseg.core.advice.strides import (
+    FULL,
+    LabelEnergy,
+    choose_candidate,
+    stride_candidates,
+)
+from napari_blockseg.core.spectrum import MIN_BLOCKS, MIN_COVERAGE
+from napari_blockseg.core.stride_choice import StrideCandidate, StrideChoice
+
+
+def choose_stride(
+    energy: LabelEnergy,
+    tolerance: float,
+    *,
+    block: int,
+    scale: float,
+    way: str = "area",
+    costs: Mapping[int, float] | None = None,
+    measured: Mapping[int, float] | None = None,
+    model: str = "",
+) -> StrideChoice:
+    """Choose the decoder stride to train at.
+
+    Parameters
+    ----------
+    energy : LabelEnergy
+        Of the labels; its strides are what there is to choose from.
+    tolerance : float
+        Mean IoU that may be lost, as a share of that on the full grid, 0..1.
+    block : int
+        Block size, in pixels of the image.
+    scale : float
+        Working pixels per pixel of the image.
+    way, costs, measured
+        As in :func:`~napari_blockseg.core.advice.strides.stride_candidates`.
+    model : str
+        Name of the model that `measured` comes from.
+
+    Returns
+    -------
+    StrideChoice
+        The full grid where there is not enough paint.
+    """
+    about = {"tolerance": tolerance, "scale": scale, "block": block}
+    if not energy.enough:
+        return StrideChoice(stride=FULL, grounds="paint", reason=_too_little(energy), **about)
+    candidates = stride_candidates(energy, way, costs, measured)
+    chosen = choose_candidate(candidates, tolerance)
+    told = any(one.measured for one in candidates)
+    reason = _reason(chosen, candidates, tolerance, scale)
+    if told:
+        reason += f" What model {model} lost when its decoder was cut has been taken into account."
+    if energy.block > FULL:
+        reason += _blocks(block)
+    return StrideChoice(
+        stride=chosen.stride,
+        grounds="model" if told else "labels",
+        reason=reason,
+        candidates=candidates,
+        model=model if told else None,
+        **about,
+    )
+
+
+def kept_choice(stride: int, tolerance: float, model: str, resumed: bool) -> StrideChoice:
+    """Return the choice of a run that goes on, or starts, from a model's weights."""
+    if resumed:
+        reason = f"Decoder stride {stride}, as before: a run that goes on keeps its grid."
+    else:
+        reason = (
+            f"Decoder stride {stride}, that of {model}, whose weights this training starts from. "
+            "Give --decoder-stride to change it ('auto' chooses anew)."
+        )
+    return StrideChoice(
+        stride=stride, grounds="kept", reason=reason, tolerance=tolerance, model=model
+    )
+
+
+def only_choice(stride: int, tolerance: float, network: str) -> StrideChoice:
+    """Return the choice for a network that has one stride."""
+    reason = f"Decoder stride {stride}: {network} has no decoder whose grid could be chosen."
+    return StrideChoice(stride=stride, grounds="only", reason=reason, tolerance=tolerance)
+
+
+def _too_little(energy: LabelEnergy) -> str:
+    return (
+        f"Decoder stride {FULL}, the full grid: there is not enough paint yet to tell what a "
+        f"coarser one would lose: {energy.cells} labelled blocks, {energy.coverage:.0%} of the blocks "
+        f"of painted images; {MIN_BLOCKS} and {MIN_COVERAGE:.0%} are needed, of two classes."
+    )
+
+
+def _reason(
+    chosen: StrideCandidate,
+    candidates: tuple[StrideCandidate, ...],
+    tolerance: float,
+    scale: float,
+) -> str:
+    coarser = [one for one in candidates if one.stride > chosen.stride]
+    if chosen.stride == candidates[0].stride:
+        text = f"Decoder stride {chosen.stride}, the full grid."
+    else:
+        text = (
+            f"Decoder stride {chosen.stride}: the network works on cells of "
+            f"{chosen.stride / scale:g} pixels of your images, which should cost "
+            f"{_percent(chosen.loss)} of its mean IoU (likely {_range(chosen)}) and saves "
+            f"{_saved(chosen)}."
+        )
+    if not coarser:
+        return f"{text} It is the coarsest there is."
+    next_one = coarser[0]
+    open_ = next_one.loss <= tolerance
+    text += (
+        f" Cells of {next_one.stride / scale:g} pixels (stride {next_one.stride}) would cost about "
+        f"{_percent(next_one.loss)} of the mean IoU (likely {_range(next_one)})"
+    )
+    if open_:
+        return (
+            f"{text}; too little is painted to be sure that it stays below {_percent(tolerance)}."
+        )
+    return f"{text}, more than the {_percent(tolerance)} that is allowed."
+
+
+def _blocks(block: int) -> str:
+    return (
+        f" Blocks of {block} pixels show no finer detail: between them borders are taken to be "
+        "straight, and what is thinner than a block is not seen."
+    )
+
+
+def _saved(one: StrideCandidate) -> str:
+    if one.cost is None:
+        return "computing"
+    return f"{_percent(1 - one.cost)} of the computing"
+
+
+def _range(one: StrideCandidate) -> str:
+    low, high = max(1 - one.high, 0.0), 1 - one.low
+    return f"{100 * low:.1f} to {_percent(high)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
