@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import torch
 
-from napari_blockseg.core.config import STRIDES, NetworkConfig
+from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.nets.build import build_network
-from napari_blockseg.nets.cost import count_macs
+from napari_blockseg.nets.cost_counts import count_macs
+from napari_blockseg.nets.cost_timing import possible_strides
 from napari_blockseg.nets.network import MULTIPLE, Network
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -38,7 +39,7 @@ class Combination:
     macs : int
         Multiply-adds for the image.
     share : float
-        Of those of output stride 16, decoder stride 4, the image as it is.
+        Of those of output stride 16, the finest decoder stride, the image as it is.
     """
 
     input_scale: float
@@ -57,6 +58,7 @@ def sensible_combinations(
     finest: float = 4.0,
     coarsest: float = 32.0,
     scales: Sequence[float] = INPUT_SCALES,
+    output_strides: Sequence[int] = OUTPUT_STRIDES,
 ) -> list[Combination]:
     """List the combinations worth a look, the cheapest first.
 
@@ -73,6 +75,8 @@ def sensible_combinations(
         of b pixels resolve no cell finer than b.
     scales : sequence of float
         Input scales, above 0 and at most 1.
+    output_strides : sequence of int
+        Which of them to combine.
 
     Returns
     -------
@@ -89,10 +93,10 @@ def sensible_combinations(
         such output stride.
     """
     _check(size, scales)
-    reference = _macs(_shapes(config, 16, 4, n_classes), size, 1.0)
+    reference = _macs(_shapes(config, 16, _strides(config, 16)[0], n_classes), size, 1.0)
     found = []
-    for output_stride in OUTPUT_STRIDES:
-        for stride in (one for one in STRIDES if one <= output_stride):
+    for output_stride in output_strides:
+        for stride in _strides(config, output_stride):
             kept = [scale for scale in scales if finest <= stride / scale <= coarsest]
             if not kept:
                 continue
@@ -112,6 +116,11 @@ def sensible_combinations(
                 )
     unbeaten = [one for one in found if not any(_beats(other, one) for other in found)]
     return sorted(unbeaten, key=lambda one: one.macs)
+
+
+def _strides(config: NetworkConfig, output_stride: int) -> list[int]:
+    possible = possible_strides(config.model_copy(update={"output_stride": output_stride}))
+    return [stride for stride in possible if stride <= output_stride]
 
 
 def _check(size: int, scales: Sequence[float]) -> None:
