@@ -37,7 +37,7 @@ _COMMANDS = (
     (suggest, "blockseg suggest cells.blockseg/models/run-1 cells.blockseg --count 20"),
     (effort, "blockseg effort cells.blockseg --csv effort.csv"),
     (evaluate, "blockseg evaluate --predictions masks --masks truth --json scores.json"),
-    (cost, "blockseg cost --encoder tf_efficientnet_lite0 --size 512"),
+    (cost, "blockseg cost --form paper --combinations"),
     (export, "blockseg export cells.blockseg/models/run-1 --format onnx --out cells.onnx"),
     (worker, """echo '{"id": 0, "type": "hello", "protocol": 1}' | blockseg worker"""),
 )
