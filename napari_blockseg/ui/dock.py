@@ -9,12 +9,21 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.ui.brush_link import BrushLink
 from napari_blockseg.ui.close_watch import CloseWatch
 from napari_blockseg.ui.dialogs import ask
+from napari_blockseg.ui.effort_line import EffortLine
 from napari_blockseg.ui.jobs import Jobs
 from napari_blockseg.ui.new_project import (
     ASK_ABOVE_BYTES,
@@ -105,7 +114,11 @@ class BlockSegDock(QWidget):
         layout.setContentsMargins(4, 4, 0, 4)
         layout.setSpacing(2)
         layout.addWidget(area, 1)
-        layout.addWidget(self.status)
+        self.effort = EffortLine(self.session)
+        below = QHBoxLayout()
+        below.addWidget(self.status, 1)
+        below.addWidget(self.effort)
+        layout.addLayout(below)
 
     def _join(self) -> None:
         session, paint = self.session, self.paint
@@ -241,6 +254,7 @@ class BlockSegDock(QWidget):
         self.overlay.close()
         self.jobs.close()
         self.spectrum.close_threads()
+        self.effort.close_thread()
         self.session.close()
 
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject
 from napari_blockseg.ui.analyse_job import AnalyseJob
 from napari_blockseg.ui.job_bar import WorkerStrip
 from napari_blockseg.ui.predict_jobs import PredictJobs
+from napari_blockseg.ui.suggest_job import SuggestJob
 from napari_blockseg.ui.train_job import TrainJob
 from napari_blockseg.ui.worker_setting import WorkerRows
 
@@ -52,6 +53,7 @@ class Jobs(QObject):
         self._train = train
         self.training = TrainJob(session, client, train, self)
         self.predictions = PredictJobs(session, client, predict, self.training, self)
+        self.suggestions = SuggestJob(session, client, predict, self)
         self.analyses = AnalyseJob(session, client, spectrum.overlay, self.training, self)
         self.analyses.loaded.connect(spectrum.set_analysis)
         self.setting = WorkerRows(train.more_form, self)
@@ -73,6 +75,7 @@ class Jobs(QObject):
         """End threads and the worker; waits for nothing."""
         self._train.unfollow()
         self.predictions.close()
+        self.suggestions.close()
         self.analyses.close()
         self.training.close()
         self.client.close()

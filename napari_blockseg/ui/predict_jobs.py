@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_blockseg.core.reports import Notice, PredictDone, PredictProgress
+from napari_blockseg.files.images import read_image
 from napari_blockseg.files.masks import read_values
 from napari_blockseg.ui.export import Export
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.predict import LIVE, PredictPanel
+from napari_blockseg.ui.uncertainty_layer import UncertaintyView, whole_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +46,7 @@ class PredictTask:
     out: str
     region: Region | None = None
     index: tuple[int, ...] = ()
+    uncertainty: bool = False
 
     @property
     def is_preview(self) -> bool:
@@ -59,13 +62,20 @@ def middle(region: Region, side: int = PREVIEW_SIDE) -> Region:
     return (row, row + rows, col, col + cols)
 
 
-def read_result(path: Path, task: PredictTask) -> tuple[PredictTask, np.ndarray]:
-    """Return a task with its mask, read whole; the file of a preview is removed."""
-    mask = read_values(path)
+Result = tuple[PredictTask, "np.ndarray", "np.ndarray | None"]
+
+
+def read_result(path: Path, task: PredictTask) -> Result:
+    """Return a task with its mask and uncertainty, read whole; what is not kept is removed."""
+    mask, unsure = read_values(path), None
+    if task.uncertainty:
+        beside = path.with_suffix(".uncertainty.tif")
+        unsure = read_image(beside, "YX").pixels[..., 0]
+        beside.unlink(missing_ok=True)
     if task.is_preview:
         path.unlink(missing_ok=True)
         _sweep(path.parent)
-    return task, mask
+    return task, mask, unsure
 
 
 def _sweep(folder: Path) -> None:
@@ -111,6 +121,8 @@ class PredictJobs(QObject):
         self._progress: tuple[float | None, str] = (None, "")
         self._reader = Latest(read_result, parent=self)
         self._export = Export(session, panel, self)
+        self._unsure = UncertaintyView(session.viewer)
+        self._wanted_uncertainty = panel.value().uncertainty
         self._patience = self._timer(_SHOW_AFTER_MS, self._show_progress)
         self._view_rests = self._timer(_VIEW_RESTS_MS, self._follow)
         self._connect()
@@ -122,6 +134,7 @@ class PredictJobs(QObject):
             event.disconnect(self._on_view_moved)
         self._reader.close()
         self._export.stop()
+        self._unsure.clear()
 
     @property
     def busy(self) -> bool:
@@ -148,6 +161,8 @@ class PredictJobs(QObject):
         training.runs_listed.connect(panel.set_runs)
         training.learned.connect(self._on_learned)
         session.image_changed.connect(self._on_view_moved)
+        session.image_changed.connect(self._clear_uncertainty)
+        session.regridded.connect(self._clear_uncertainty)
         session.project_closed.connect(self._stop)
         for event in self._camera_events():
             event.connect(self._on_view_moved)
@@ -171,12 +186,17 @@ class PredictJobs(QObject):
             return
         folder = self._relative("cache_dir")
         name = f"preview-{uuid.uuid4().hex[:8]}.tif"
+        choice, labels = self._panel.value(), self._session.labels()
+        region = middle(region)
+        if choice.uncertainty and labels is not None:
+            region = whole_blocks(region, labels.grid)
         task = PredictTask(
             self._session.image_id,
-            self._panel.value().model,
+            choice.model,
             f"{folder}/{name}",
-            middle(region),
+            region,
             self._session.slice_index(),
+            choice.uncertainty,
         )
         self._run([task])
 
@@ -190,11 +210,20 @@ class PredictJobs(QObject):
             self._predict_images([i for i in project.image_ids if i not in project.problems])
 
     def _predict_images(self, image_ids: list[str]) -> None:
-        model = self._panel.value().model
-        run = self._training.run if model == LIVE else model
+        choice = self._panel.value()
+        run = self._training.run if choice.model == LIVE else choice.model
         folder = f"{self._relative('predictions_dir')}/{run}"
-        index = self._session.slice_index()
-        self._run([PredictTask(i, model, f"{folder}/{i}.tif", None, index) for i in image_ids])
+        index, shown = self._session.slice_index(), self._session.image_id
+        self._run(
+            [
+                # of another image it would not be looked at
+                PredictTask(
+                    *(i, choice.model, f"{folder}/{i}.tif", None, index),
+                    uncertainty=choice.uncertainty and i == shown,
+                )
+                for i in image_ids
+            ]
+        )
 
     def _relative(self, folder: str) -> str:
         project = self._session.project
@@ -217,7 +246,8 @@ class PredictJobs(QObject):
         self._note_progress(None)
         self._current = (-1, task)
         number = self._client.predict(
-            project.root, task.image_id, task.model, task.out, task.region, task.index
+            *(project.root, task.image_id, task.model, task.out, task.region, task.index),
+            uncertainty=task.uncertainty,
         )
         if self._current == (-1, task):  # else it has failed within the call
             self._current = (number, task)
@@ -273,12 +303,26 @@ class PredictJobs(QObject):
             self._waiting.clear()
         self._next()
 
-    def _on_result(self, result: tuple[PredictTask, np.ndarray]) -> None:
-        task, mask = result
+    def _on_result(self, result: Result) -> None:
+        task, mask, unsure = result
         self._session.show_prediction(task.image_id, mask, task.region, task.index)
+        if unsure is not None and task.image_id == self._session.image_id:
+            self._show_uncertainty(task, unsure)
         self._set_opacity()
 
+    def _show_uncertainty(self, task: PredictTask, values: np.ndarray) -> None:
+        image, labels = self._session.image_layer(), self._session.labels()
+        if not self._panel.value().uncertainty or image is None or labels is None:
+            return
+        grid = labels.grid
+        if task.region is None or task.region == whole_blocks(task.region, grid):
+            n_classes = len(self._session.classes)
+            self._unsure.show(image, grid, values, task.region, task.index, n_classes)
+
     # -- showing -------------------------------------------------------------------------------
+
+    def _clear_uncertainty(self, _what: object = None) -> None:
+        self._unsure.clear()
 
     def _note_progress(self, report: PredictProgress | None) -> None:
         part = report.done / report.total if report and report.total else None
@@ -300,14 +344,23 @@ class PredictJobs(QObject):
 
     def _set_opacity(self) -> None:
         layer = self._session.prediction_layer()
+        choice = self._panel.value()
         if layer is not None:
-            layer.opacity = self._panel.value().opacity
+            layer.opacity = choice.opacity
+        if not choice.uncertainty:
+            self._unsure.clear()
+        elif self._unsure.layer is not None:
+            self._unsure.layer.opacity = choice.uncertainty_opacity
 
     # -- keeping up to date --------------------------------------------------------------------
 
     def _on_choice_changed(self) -> None:
         self._set_opacity()
         self._on_view_moved()
+        wanted = self._panel.value().uncertainty
+        if wanted and not self._wanted_uncertainty:
+            self._view_rests.start()
+        self._wanted_uncertainty = wanted
 
     def _on_view_moved(self, event: object = None) -> None:
         if self._panel.value().follow:
@@ -321,5 +374,6 @@ class PredictJobs(QObject):
     def _follow(self) -> None:
         choice = self._panel.value()
         whole = self._current is not None and not self._current[1].is_preview
-        if choice.follow and choice.model and self._session.image_id is not None and not whole:
+        wanted = choice.follow or (choice.uncertainty and self._unsure.layer is None)
+        if wanted and choice.model and self._session.image_id is not None and not whole:
             self.preview()

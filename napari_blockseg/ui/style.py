@@ -14,7 +14,7 @@ _SHEET = Template(
 #blockseg_header:hover { background-color: $primary; }
 #blockseg_header QLabel { background-color: transparent; }
 #blockseg_title { font-weight: 600; }
-#blockseg_news, #blockseg_status { color: $secondary_text; }
+#blockseg_news, #blockseg_status, #blockseg_effort { color: $secondary_text; }
 #blockseg_primary { background-color: $current; color: $text; padding: 6px; font-weight: 600; }
 #blockseg_primary:hover { background-color: $highlight; }
 #blockseg_classes { background-color: $console; border-radius: 3px; outline: 0; }

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_blockseg.ui.class_bar import ClassBar
 from napari_blockseg.ui.job_bar import JobBar, MessageLine, chips
 from napari_blockseg.ui.runs import RunInfo, run_title
+from napari_blockseg.ui.suggestions import SuggestionBox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +44,17 @@ class PredictChoice:
         Whether the preview is kept up to date with the view and the training.
     opacity
         Of the prediction layer, 0 to 1.
+    uncertainty
+        Whether it is shown where the network is unsure.
+    uncertainty_opacity
+        Of that layer, 0 to 1.
     """
 
     model: str = ""
     follow: bool = False
     opacity: float = 0.5
+    uncertainty: bool = False
+    uncertainty_opacity: float = 0.7
 
 
 class PredictPanel(QWidget):
@@ -84,6 +91,8 @@ class PredictPanel(QWidget):
             self.model.currentData() or "",
             self.follow.isChecked(),
             self.opacity.value() / 100,
+            self.uncertainty.isChecked(),
+            self.uncertainty_opacity.value() / 100,
         )
 
     def set_value(self, choice: PredictChoice) -> None:
@@ -94,6 +103,8 @@ class PredictPanel(QWidget):
             self.model.setCurrentIndex(index)
         self.follow.setChecked(choice.follow)
         self.opacity.setValue(round(100 * choice.opacity))
+        self.uncertainty.setChecked(choice.uncertainty)
+        self.uncertainty_opacity.setValue(round(100 * choice.uncertainty_opacity))
         self.blockSignals(blocked)
 
     def set_live(self, live: bool) -> None:
@@ -155,7 +166,9 @@ class PredictPanel(QWidget):
         self.export = QPushButton("Export masks…")
         self.export.setToolTip("Write the predictions of the chosen run as label images")
         self.export.clicked.connect(self._on_export_clicked)
-        for widget in (self.bar, self.shares, self.result, self.message, self.export):
+        self.suggestions = SuggestionBox()
+        widgets = (self.bar, self.shares, self.result, self.message, self.export, self.suggestions)
+        for widget in widgets:
             layout.addWidget(widget)
         layout.addStretch(1)
 
@@ -166,16 +179,29 @@ class PredictPanel(QWidget):
         )
         self.model.setMinimumContentsLength(12)
         self.model.currentIndexChanged.connect(self._on_changed)
-        self.opacity = QSlider(Qt.Orientation.Horizontal)
-        self.opacity.setRange(0, 100)
-        self.opacity.setValue(50)
-        self.opacity.valueChanged.connect(self._on_changed)
+        self.opacity = self._make_slider(PredictChoice().opacity)
+        self.uncertainty = QCheckBox("Unsure")
+        self.uncertainty.setToolTip(
+            "Show where the network is unsure, block by block: dark sure, bright torn between two "
+            "classes. The slider sets how strongly."
+        )
+        self.uncertainty.toggled.connect(self._on_changed)
+        self.uncertainty_opacity = self._make_slider(PredictChoice().uncertainty_opacity)
+        self.uncertainty_opacity.setAccessibleName("Opacity of the uncertainty")
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Model", self.model)
         form.addRow("Opacity", self.opacity)
+        form.addRow(self.uncertainty, self.uncertainty_opacity)
         return form
+
+    def _make_slider(self, share: float) -> QSlider:
+        slider = QSlider(Qt.Orientation.Horizontal)
+        slider.setRange(0, 100)
+        slider.setValue(round(100 * share))
+        slider.valueChanged.connect(self._on_changed)
+        return slider
 
     def _make_buttons(self) -> QVBoxLayout:
         self.preview = QPushButton("Preview view")
@@ -223,6 +249,9 @@ class PredictPanel(QWidget):
         for button in (self.preview, self.image, self.all_images):
             button.setEnabled(ready and not self._busy)
         self.follow.setEnabled(ready)
+        self.uncertainty.setEnabled(ready)
+        self.uncertainty_opacity.setEnabled(ready and self.uncertainty.isChecked())
+        self.suggestions.set_ready(ready)
         self.export.setEnabled(bool(self._runs) and not self._busy)
 
     def _on_changed(self) -> None:

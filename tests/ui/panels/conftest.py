@@ -93,6 +93,16 @@ class FakeSession(QObject):
     def prediction_layer(self) -> None:
         return None
 
+    def image_layer(self) -> None:
+        return None
+
+    def labels_layer(self, image_id: str | None = None) -> None:
+        return None
+
+    def set_image(self, image_id: str) -> None:
+        self.image_id = image_id
+        self.image_changed.emit(image_id)
+
     def report(self, error: BaseException) -> None:
         self.problems.append(str(error))
 
