@@ -81,7 +81,9 @@ def test_detail_finer_than_the_grid_comes_through(factor):
     with torch.no_grad():
         for phase in range(phases):
             branch.low[0].weight[phase, 0, phase // factor, phase % factor] = 1
-            branch.mix[0].weight[phase, 1 + phase] = 1  # channel 0 is the decoder's
+            # Channel 0 is the decoder's; of the 3x3 kernel only its center counts.
+            branch.mix[0][0].weight[1 + phase, 0, 1, 1] = 1
+            branch.mix[1][0].weight[phase, 1 + phase] = 1
             branch.phases.weight[phase, phase] = 1
         low = torch.rand(2, 1, 8, 12)
         found = branch(torch.zeros(2, 1, 8 // factor, 12 // factor), low)
@@ -91,7 +93,7 @@ def test_detail_finer_than_the_grid_comes_through(factor):
 def test_the_branch_costs_little_and_has_the_stated_widths():
     branch = Detail(24, 256, 5, 4)
     assert branch.low[0].weight.shape == (4 * PER_FACTOR, 24, 4, 4)
-    assert branch.mix[0].weight.shape == (HIDDEN, 256 + 4 * PER_FACTOR, 1, 1)
+    assert branch.mix[1][0].weight.shape == (HIDDEN, 256 + 4 * PER_FACTOR, 1, 1)
     assert branch.phases.weight.shape == (5 * 16, HIDDEN, 1, 1)
     assert not branch.phases.weight.any()
 
