@@ -52,9 +52,13 @@ class Variant:
     real_smp: bool = False
 
 
+#: Said everywhere: left alone, the stride is chosen by the labels.
+FULL = {"decoder_stride": 4}
+
+
 def _truncated(curve: str, **network: Any) -> Iterator[Variant]:
     """Yield a network's full grid and its truncations: block means, and polyphase."""
-    yield Variant(f"{curve}_4", curve, network)
+    yield Variant(f"{curve}_4", curve, {**network, **FULL})
     for stride in (8, 16, 32):
         yield Variant(f"{curve}_{stride}", curve, {**network, "decoder_stride": stride})
     for stride in (8, 16, 32):
@@ -67,12 +71,12 @@ _ALL = [
     *_truncated("light"),
     *_truncated("paper", form="paper"),
     *_truncated("dan", network="dan"),
-    Variant("smp", "smp", {"form": "smp"}, real_smp=True),
-    Variant("light_halved", "input halved", {}, scale=0.5),
-    Variant("paper_halved", "paper, input halved", {"form": "paper"}, scale=0.5),
-    Variant("no_decoder", "no decoder", {"network": "deeplabv3"}),
+    Variant("smp", "smp", {"form": "smp", **FULL}, real_smp=True),
+    Variant("light_halved", "input halved", FULL, scale=0.5),
+    Variant("paper_halved", "paper, input halved", {"form": "paper", **FULL}, scale=0.5),
+    Variant("no_decoder", "no decoder", {"network": "deeplabv3", "decoder_stride": 16}),
     # Past the decoder: the encoder's last stage, and the ASPP.
-    Variant("light_os32", "light, output stride 32", {"output_stride": 32}),
+    Variant("light_os32", "light, output stride 32", {"output_stride": 32, **FULL}),
     *(
         Variant(
             f"light_os32_{stride}_polyphase",
@@ -81,7 +85,9 @@ _ALL = [
         )
         for stride in (8, 16)
     ),
-    Variant("paper_os32", "paper, output stride 32", {"form": "paper", "output_stride": 32}),
+    Variant(
+        "paper_os32", "paper, output stride 32", {"form": "paper", "output_stride": 32, **FULL}
+    ),
     Variant(
         "paper_os32_8_polyphase",
         "paper, output stride 32",
@@ -96,8 +102,8 @@ _ALL = [
     Variant("paper_8_strided", "", {"form": "paper", "decoder_stride": 8, "truncation": "strided"}),
     Variant("paper_8_lowpass", "", {"form": "paper", "decoder_stride": 8, "truncation": "lowpass"}),
     # The abstract's soft labels.
-    Variant("dan_4_soft", "", {"network": "dan"}),
-    Variant("resnet_4", "ResNet-18, paper", _RESNET),
+    Variant("dan_4_soft", "", {"network": "dan", **FULL}),
+    Variant("resnet_4", "ResNet-18, paper", {**_RESNET, **FULL}),
     *(
         Variant(
             f"resnet_{stride}_polyphase",
