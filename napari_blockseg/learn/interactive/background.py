@@ -1,0 +1,203 @@
+"""The whole network, learning behind the head that previews: no end, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.learn.checkpoint import Model, ModelSpec, library_versions, save_model
+from napari_blockseg.learn.data import TrainingImage
+from napari_blockseg.learn.dataset import Dataset
+from napari_blockseg.learn.devices import mixed_precision
+from napari_blockseg.learn.interactive.features import FrozenEncoder, pixel_stage
+from napari_blockseg.learn.interactive.head import Head
+from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
+from napari_blockseg.learn.optim import MeanWeights, build_optimizer, set_learning_rate
+from napari_blockseg.nets.network import Network, pad_to_multiple
+
+#: Steps in which only the decoder learns, from the labels and from what the head says.
+FROM_HEAD = 40
+#: Share of the configured rate: there is no schedule that would bring it down in the end.
+RATE_SHARE = 0.3
+WARM_UP = 10
+MAX_GRADIENT = 5.0
+#: Steps after which terms that come in slowly are there in full.
+_SETTLED = 1000
+#: On a processor a piece of a step has to be short: strokes wait for it.
+_CPU_CROP, _CPU_BATCH, _CPU_PIECES = 192, 2, 2
+
+Note = Callable[[str, str], None]
+
+
+class Background:
+    """A network that learns from block labels piece by piece, beginning with a head.
+
+    Its first steps teach the decoder what the head has found, on the frozen features, for every
+    pixel of a crop, labelled or not; then all of it learns from the labels. Batch norm of the
+    encoder stays fixed.
+
+    Parameters
+    ----------
+    network : Network
+        To train; changed in place.
+    frozen : FrozenEncoder
+        A copy of its encoder, which the head is made for.
+    images : sequence of TrainingImage
+        With the labels to train on.
+    classes, network_config, config
+        As for a training.
+    note : callable
+        Takes (message, level) for what the user should know.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        frozen: FrozenEncoder,
+        images: Sequence[TrainingImage],
+        classes: Sequence[ClassInfo],
+        network_config: NetworkConfig,
+        config: TrainConfig,
+        note: Note,
+    ) -> None:
+        on_cpu = frozen.device.type == "cpu"
+        self._classes = tuple(classes)
+        self._network_config, self._asked = network_config, config
+        sizes = {"crop": min(config.crop, _CPU_CROP), "batch_size": _CPU_BATCH} if on_cpu else {}
+        self._config = config.model_copy(update={"validation": False, **sizes})
+        self._pieces = _CPU_PIECES if on_cpu else 1
+        self._frozen, self._network = frozen, network
+        self.device = frozen.device
+        self._network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = build_optimizer(network, config)
+        self._mean = MeanWeights(network)
+        self._extra_terms = ExtraTerms(self._config, self._mean.network)
+        self.step = 0
+        self._piece = 0
+        self._loss = 0.0
+        self.read(images, note)
+
+    def read(self, images: Sequence[TrainingImage], note: Note) -> None:
+        """Take other images to learn from; what was learned stays."""
+        rng = np.random.default_rng([self._config.seed, self.step])
+        self._data = Dataset(images, self._classes, self._config, rng, None, note)
+        self._weigh_classes()
+
+    def update(self, changed: Mapping[str, BlockLabels]) -> None:
+        """Take over labels to train on that changed, by name of the plane."""
+        self._data.update(changed)
+        if self._data.sampler.counts.sum():
+            self._weigh_classes()
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether there is a label to train on."""
+        return bool(self._data.sampler.counts.sum())
+
+    def learn(self, head: Head | None) -> float | None:
+        """Learn from one piece of a step.
+
+        Parameters
+        ----------
+        head : Head or None
+            What the decoder begins with.
+
+        Returns
+        -------
+        float or None
+            The step's mean loss, when this piece was its last.
+        """
+        from_head = head is not None and self.step < FROM_HEAD
+        self._set_mode(from_head)
+        batch = self._data.sampler.draw(self._config.batch_size)
+        images = pad_to_multiple(batch.images.float(), 32)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        with mixed_precision(self.device):
+            with torch.set_grad_enabled(not from_head):
+                seen = self._network.encoder(images)
+            logits = self._network.decoder(seen)
+        said = self._said(head, images, seen) if from_head and head is not None else None
+        logits = logits.float()
+        full = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        rows, cols = batch.images.shape[-2:]
+        targets = [target.to(self.device) for target in batch.targets]
+        full, images = full[..., :rows, :cols], images[..., :rows, :cols]
+        loss = batch_loss(full, targets, self._weights, self._config.loss)
+        progress = min(1.0, self.step / _SETTLED)
+        loss = loss + self._extra_terms(full, images, targets, self._weights, progress)
+        if said is not None:
+            loss = loss + _distance(logits, said)
+        (loss / self._pieces).backward()  # type: ignore[no-untyped-call]
+        self._loss += float(loss.detach()) / self._pieces
+        self._piece += 1
+        return self._take_step() if self._piece == self._pieces else None
+
+    def model(self, val_miou: float | None = None) -> Model:
+        """Return the running mean of the network; it changes with the next step."""
+        return Model(self._spec(val_miou, {}), self._mean.network, self.device)
+
+    def save(
+        self, folder: Path, val_miou: float | None, iou: dict[str, float | None], seconds: float
+    ) -> None:
+        """Write the running mean as a model."""
+        spec = self._spec(val_miou, iou).model_copy(update={"seconds": seconds})
+        save_model(folder, spec, self._mean.network.state_dict())
+
+    def _set_mode(self, from_head: bool) -> None:
+        self._network.train()
+        self._network.encoder.eval()
+        self._network.encoder.requires_grad_(not from_head)
+
+    @torch.no_grad()
+    def _said(self, head: Head, images: Tensor, seen: list[Tensor]) -> Tensor:
+        """Return the head's probabilities for crops whose features are at hand."""
+        stages = [pixel_stage(images), *self._frozen.on_grid(seen)]
+        found = head.coarse([stage.float().cpu() for stage in stages], self._frozen.strides)
+        return found.to(self.device).softmax(1)
+
+    def _take_step(self) -> float:
+        nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
+        self.step += 1
+        warm = min(1.0, self.step / WARM_UP)
+        set_learning_rate(self._optimizer, RATE_SHARE * warm * self._config.learning_rate)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._mean.update(self._network, self.step)
+        loss, self._loss, self._piece = self._loss, 0.0, 0
+        return loss
+
+    def _weigh_classes(self) -> None:
+        counts = torch.from_numpy(self._data.sampler.counts)
+        self._weights = class_weights(counts, self._config.class_balance).to(self.device)
+
+    def _spec(self, val_miou: float | None, iou: dict[str, float | None]) -> ModelSpec:
+        data = self._data
+        return ModelSpec(
+            classes=self._classes,
+            network=self._network_config,
+            train=self._asked,
+            normalization=data.normalization,
+            n_channels=data.n_channels,
+            block=data.block,
+            scale=data.grid.scale,
+            steps=self.step,
+            n_labelled_blocks=data.n_train_blocks,
+            val_miou=val_miou,
+            val_iou=iou,
+            versions=library_versions(),
+        )
+
+
+def _distance(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean cross-entropy of logits against probabilities on the LRG."""
+    if logits.shape[-2:] != wanted.shape[-2:]:
+        wanted = F.interpolate(wanted, size=logits.shape[-2:], mode="area")
+    return -(wanted * logits.log_softmax(1)).sum(1).mean()
