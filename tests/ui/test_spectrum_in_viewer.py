@@ -44,13 +44,13 @@ def test_strokes_of_the_mouse_become_curves_and_one_click_regrids(canvas_bench, 
     qtbot.waitUntil(lambda: "Paint 16 more blocks" in panel.canvas.message.text())
     paint_two_halves(bench)
     qtbot.waitUntil(lambda: names(panel) == {"object", "background"})
-    qtbot.waitUntil(lambda: panel.regrid.isVisible() and not panel.meter.busy)
+    qtbot.waitUntil(lambda: panel.advice.regrid.isVisible() and not panel.meter.busy)
     values = np.asarray(bench.session.labels().values)
     expected = label_spectrum(values, 2, 8, panel_cutoffs(8))
     np.testing.assert_allclose(panel.spectrum.energy, expected.energy, atol=1e-6)
     wanted = panel._judgement.advice.recommended_block
     assert wanted != 8
-    QTest.mouseClick(panel.regrid, LEFT)
+    QTest.mouseClick(panel.advice.regrid, LEFT)
     assert bench.session.flush()
     assert bench.session.block == wanted
     qtbot.waitUntil(lambda: panel.spectrum is not None and not panel.meter.busy)
@@ -103,13 +103,20 @@ def test_the_drawn_curve_follows_a_stroke_within_100_ms(canvas_bench, qtbot):
 def test_the_panel_fits_where_the_dock_is_narrowest(canvas_bench, qtbot):
     dock, panel = canvas_bench.dock, canvas_bench.dock.spectrum
     paint_two_halves(canvas_bench)
-    qtbot.waitUntil(panel.regrid.isVisible)
+    qtbot.waitUntil(panel.advice.regrid.isVisible)
     scroll_bar = 14
     assert panel.minimumSizeHint().width() <= 320 - 8 - scroll_bar
     dock.sections["Paint"].set_expanded(False)
     dock.setFixedWidth(dock.minimumWidth())
     QTest.qWait(100)
-    for widget in (panel.canvas, panel.table, panel.words, panel.regrid, panel.overlay, panel.log):
+    for widget in (
+        panel.canvas,
+        panel.table,
+        panel.advice.words,
+        panel.advice.regrid,
+        panel.overlay,
+        panel.log,
+    ):
         right = widget.mapTo(dock, widget.rect().topRight()).x()
         assert right < dock.width(), f"{type(widget).__name__} is cut off"
 

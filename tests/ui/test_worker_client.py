@@ -73,11 +73,11 @@ def test_first_request_starts_the_worker_and_reports_come_back_typed(start, qtbo
 
 
 def test_calls_return_at_once_while_a_slow_worker_starts(start, qtbot):
-    client, heard = start("slow")
+    client, heard = start("slow")  # it sleeps for a second before it answers
     begin = time.perf_counter()
     train(client)
     client.request("pause")
-    assert time.perf_counter() - begin < 0.5
+    assert time.perf_counter() - begin < 0.9
     assert client.status == "starting"
     qtbot.waitUntil(lambda: heard.states == ["paused"])
     assert isinstance(heard.reports[-1], TrainDone)

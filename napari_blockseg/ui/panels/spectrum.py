@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_blockseg.ui.axis import Axis
 from napari_blockseg.ui.panels import spectrum_words as words
 from napari_blockseg.ui.panels.ceiling_table import CeilingTable
+from napari_blockseg.ui.panels.spectrum_advice import SpectrumAdvice
 from napari_blockseg.ui.panels.spectrum_measure import Judgement, Measurement
 from napari_blockseg.ui.panels.spectrum_meter import SpectrumMeter
 from napari_blockseg.ui.panels.spectrum_overlay import OverlayChooser
@@ -130,31 +130,18 @@ class SpectrumPanel(QWidget):
         self.paint_bar.setFixedHeight(10)
         self.paint_bar.setAccessibleName("Paint that is there, of what the spectrum needs")
         self.table = CeilingTable()
-        self.headline = WrappedLabel()
-        self.headline.setObjectName("blockseg_title")
-        self.words = WrappedLabel()
-        self.regrid = QPushButton()
-        self.regrid.clicked.connect(self._on_regrid_clicked)
+        self.advice = SpectrumAdvice()
+        self.advice.regrid_requested.connect(self.regrid_requested)
         self.overlay = OverlayChooser()
         layout = QVBoxLayout(self)
         layout.setSpacing(5)
         layout.addLayout(self._make_choices())
-        for widget in (
-            *(
-                self.canvas,
-                self.paint_bar,
-                self.kept,
-                self.table,
-                self.headline,
-                self.words,
-                self.regrid,
-            ),
-            self.overlay,
-        ):
+        shown = (self.canvas, self.paint_bar, self.kept, self.table, self.advice, self.overlay)
+        for widget in shown:
             layout.addWidget(widget)
         layout.setStretch(1, 1)
         layout.addStretch(1)
-        chain = [self.scope, self.log, self.canvas, self.table, self.regrid]
+        chain = [self.scope, self.log, self.canvas, self.table, self.advice.regrid]
         chain += self.overlay.focus_chain()
         for first, second in pairwise(chain):
             QWidget.setTabOrder(first, second)
@@ -322,7 +309,7 @@ class SpectrumPanel(QWidget):
         self.table.set_block(self._session.block if self._session.classes else 16)
         self.table.clear_values()
         self.overlay.set_words("")
-        for widget in (self.paint_bar, self.kept, self.headline, self.words, self.regrid):
+        for widget in (self.paint_bar, self.kept, self.advice):
             widget.hide()
         self.news_changed.emit("")
 
@@ -365,21 +352,7 @@ class SpectrumPanel(QWidget):
             return
         advice = judgement.advice
         self.table.set_ceilings(judgement.ceilings, advice.recommended_block)
-        self.headline.setText(words.headline(advice, block))
-        sentences = [advice.reason]
-        wanted = advice.recommended_block
-        regrids = wanted is not None and wanted != block
-        if regrids:
-            sentences.append(words.change_words(judgement.changed, block, wanted))
-            self.regrid.setText(f"Change the grid to {words.blocks_of(wanted)}")
-            self.regrid.setToolTip(
-                "Puts what is painted in all images on the new grid, in one step that undo takes "
-                "back"
-            )
-        self.words.setText(" ".join(sentences))
-        for widget in (self.headline, self.words):
-            widget.show()
-        self.regrid.setVisible(regrids)
+        self.advice.show_judgement(judgement, block)
         self.news_changed.emit(words.news(advice, block))
 
     # -- the user ------------------------------------------------------------------------------
@@ -395,7 +368,3 @@ class SpectrumPanel(QWidget):
 
     def _on_class_hovered(self, index: int) -> None:
         self._on_curve_hovered(self._session.classes[index].name if index >= 0 else "")
-
-    def _on_regrid_clicked(self) -> None:
-        if self._judgement is not None and self._judgement.advice.recommended_block is not None:
-            self.regrid_requested.emit(self._judgement.advice.recommended_block)
