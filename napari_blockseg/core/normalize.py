@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_blockseg.core.errors import ImageError
 
 _SAMPLE_PIXELS = 2_000_000
+# Values of an image that are read at once.
+_READ_VALUES = 16_000_000
 
 
 class Normalization(BaseModel):
@@ -40,14 +43,14 @@ class Normalization(BaseModel):
         return cls(kind="percentile", low=0.1, high=99.9)
 
 
-def image_limits(pixels: NDArray[Any], spec: Normalization) -> tuple[float, float]:
+def image_limits(pixels: Any, spec: Normalization) -> tuple[float, float]:
     """Return the raw values that become 0 and 1 in this image.
 
     Parameters
     ----------
     pixels : array
-        Raw values of the whole image, any shape. Above two million values a regular sample is
-        taken.
+        Raw values of the whole image, any shape; may be lazy: it is read in parts along its first
+        axis. Above two million values a regular sample is taken.
     spec : Normalization
         The choice.
 
@@ -58,13 +61,27 @@ def image_limits(pixels: NDArray[Any], spec: Normalization) -> tuple[float, floa
     """
     if spec.kind == "range":
         return spec.low, spec.high
-    flat = np.asarray(pixels).reshape(-1)
-    sample = flat[:: max(1, flat.size // _SAMPLE_PIXELS)].astype(np.float64)
+    sample = _sample(pixels)
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         raise ImageError("Got an image without a single finite value; nothing can be done with it.")
     low, high = np.percentile(sample, [spec.low, spec.high])
     return float(low), float(high)
+
+
+def _sample(pixels: Any) -> NDArray[np.float64]:
+    """Return every n-th value of an array in its order, reading few of its rows at a time."""
+    shape = pixels.shape
+    size = math.prod(shape)
+    step = max(1, size // _SAMPLE_PIXELS)
+    row = max(1, size // max(1, shape[0]))
+    rows = max(1, _READ_VALUES // row)
+    parts = [
+        # Where the sampled places of the whole go on in this part.
+        np.asarray(pixels[start : start + rows]).reshape(-1)[-start * row % step :: step]
+        for start in range(0, shape[0], rows)
+    ]
+    return np.concatenate([np.zeros(0), *(part.astype(np.float64) for part in parts)])
 
 
 def normalize(

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
-from napari_blockseg.core.normalize import image_limits
 from napari_blockseg.core.reports import Notice, PredictProgress
+from napari_blockseg.learn.bands import Region, WorkingBands
 from napari_blockseg.learn.checkpoint import Model
-from napari_blockseg.learn.data import WorkingGrid, working_band
+from napari_blockseg.learn.classmap import ClassArray, ClassUpsampler, largest_class
+from napari_blockseg.learn.data import WorkingGrid
 from napari_blockseg.learn.devices import free_memory, is_out_of_memory
-from napari_blockseg.learn.stitching import RowUpsampler, stitch_tiles
+from napari_blockseg.learn.stitching import Rows, RowUpsampler, stitch_tiles
 from napari_blockseg.nets.network import MULTIPLE
 
-Region = tuple[int, int, int, int]
 MIN_TILE = 64
 
 
@@ -45,41 +44,85 @@ class Prediction:
     uncertainty: NDArray[np.float16] | None = None
 
 
+@dataclass(frozen=True)
+class PredictedRows:
+    """Finished rows of a prediction, from row ``start`` of the region; else as `Prediction`."""
+
+    start: int
+    mask: NDArray[np.unsignedinteger[Any]]
+    probabilities: NDArray[np.float16] | None = None
+    uncertainty: NDArray[np.float16] | None = None
+
+
+class RowSink(Protocol):
+    """Where finished rows go, for instance into a file."""
+
+    def begin(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        """Be ready for a mask of this shape; what was put before is void (memory ran out)."""
+
+    def put(self, rows: PredictedRows) -> None:
+        """Take the next rows, from top to bottom without gaps."""
+
+
 def predict(
     model: Model,
-    pixels: NDArray[Any],
+    pixels: Any,
     config: PredictConfig | None = None,
     region: Region | None = None,
     *,
     probabilities: bool = False,
     uncertainty: bool = False,
 ) -> Generator[PredictProgress | Notice, None, Prediction]:
-    """Predict an image, or a region of it, by tiles.
+    """Predict an image, or a region of it, by tiles; the result is held in memory.
+
+    Parameters, reports and errors are those of :func:`predict_into`.
+
+    Returns
+    -------
+    Prediction
+        Of the region, at full resolution.
+    """
+    sink = _Arrays(len(model.spec.classes), probabilities, uncertainty)
+    yield from predict_into(
+        sink, model, pixels, config, region, probabilities=probabilities, uncertainty=uncertainty
+    )
+    return sink.prediction()
+
+
+def predict_into(
+    sink: RowSink,
+    model: Model,
+    pixels: Any,
+    config: PredictConfig | None = None,
+    region: Region | None = None,
+    *,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+) -> Generator[PredictProgress | Notice, None, None]:
+    """Predict an image, or a region of it, by tiles, and hand on rows as they are finished.
 
     Parameters
     ----------
+    sink : RowSink
+        Gets the rows of the region, at full resolution.
     model : Model
         From :func:`napari_blockseg.learn.checkpoint.load_model`.
     pixels : (rows, cols, channels) array
         Raw values of the whole image. Read in bands of rows, each once or twice: it may be lazy
-        (numpy.memmap, dask, zarr). Normalization by percentiles reads all of it first.
+        (numpy.memmap, dask, zarr, :class:`~napari_blockseg.files.lazy.LazyArray`). Normalization
+        by percentiles reads all rows once more, before.
     config : PredictConfig, optional
         Tile, halo, batch.
     region : (row start, row stop, col start, col stop), optional
         In image pixels; clipped to the image. The whole image by default. What surrounds it is
         read as far as the network looks, so that the result is that of the whole image.
     probabilities, uncertainty : bool
-        Whether to return them too.
+        Whether the sink gets them too.
 
     Yields
     ------
     PredictProgress or Notice
         After every tile; a Notice when tiles had to be made smaller for lack of memory.
-
-    Returns
-    -------
-    Prediction
-        Of the region, at full resolution.
 
     Raises
     ------
@@ -87,20 +130,27 @@ def predict(
         If the image has other channels than the model, holds NaN, or the region is empty.
     ModelError
         If memory does not suffice for the smallest tile.
+
+    Notes
+    -----
+    What is held at a time is a row of tiles: its pixels at working scale in half precision, and
+    its logits on the decoder's grid.
     """
     config = config or PredictConfig()
     _check_image(model, pixels)
     region = _clipped(region, pixels.shape[0], pixels.shape[1])
     halo = model.network.halo if config.halo is None else config.halo
     window = _window(region, pixels.shape[0], pixels.shape[1], model.spec.grid, halo)
-    image = _Bands(model, pixels, window)
+    image = WorkingBands(model, pixels, window)
     inner = tuple(a - b for a, b in zip(region, (window[0],) * 2 + (window[2],) * 2, strict=True))
+    make = _Rows(model, probabilities, uncertainty)
     tile = config.tile
     while True:
-        sink = _Sink(model, region, probabilities, uncertainty)
+        sink.begin((region[1] - region[0], region[3] - region[2]), make.values.dtype)
+        tiles = stitch_tiles(model.network, image, tile, halo, model.device, config.batch_size)
         try:
-            yield from _run(model, image, window, inner, tile, halo, config.batch_size, sink)
-            return sink.prediction()
+            yield from _run(model, tiles, window, inner, make, sink)
+            return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -116,7 +166,7 @@ def predict(
         )
 
 
-def predict_mask(model: Model, pixels: NDArray[Any], config: PredictConfig | None = None) -> Any:
+def predict_mask(model: Model, pixels: Any, config: PredictConfig | None = None) -> Any:
     """Return the dense mask of a whole image, without reports."""
     steps = predict(model, pixels, config)
     while True:
@@ -128,119 +178,86 @@ def predict_mask(model: Model, pixels: NDArray[Any], config: PredictConfig | Non
 
 def _run(
     model: Model,
-    image: _Bands,
+    tiles: Iterator[Rows],
     window: Region,
     inner: tuple[int, ...],
-    tile: int,
-    halo: int,
-    batch_size: int,
-    sink: _Sink,
+    make: _Rows,
+    sink: RowSink,
 ) -> Generator[PredictProgress, None, None]:
     cell = model.network.logits_stride / model.spec.grid.scale
-    upsampler = RowUpsampler(window[1] - window[0], window[3] - window[2], cell)
-    for rows in stitch_tiles(model.network, image, tile, halo, model.device, batch_size):
-        for start, logits in upsampler.push(rows.logits, rows.done == rows.total):
-            first, last = max(start, inner[0]), min(start + logits.shape[1], inner[1])
-            if first < last:
-                sink.put(
-                    first - inner[0],
-                    logits[:, first - start : last - start, inner[2] : inner[3]],
-                )
-        yield PredictProgress(done=rows.done, total=rows.total)
+    size = window[1] - window[0], window[3] - window[2], cell
+    # Logits between cells are only made where somebody looks at them.
+    finer = RowUpsampler(*size) if make.needs_logits else ClassUpsampler(*size)
+    for done, total, logits in _parts(tiles):
+        for start, values in finer.push(logits, done == total):
+            stop = start + values.shape[-2]
+            first, last = max(start, inner[0]), min(stop, inner[1])
+            if first >= last:
+                continue
+            part = values[..., first - start : last - start, inner[2] : inner[3]]
+            sink.put(make(first - inner[0], part))
+        del logits
+        yield PredictProgress(done=done, total=total)
 
 
-class _Cut:
-    """A part of an image, cut out when its rows are asked for."""
-
-    def __init__(self, pixels: Any, window: Region) -> None:
-        self._pixels, self._window = pixels, window
-        self.shape = (window[1] - window[0], window[3] - window[2], pixels.shape[2])
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        top, bottom, left, right = self._window
-        start, stop, _ = rows.indices(bottom - top)
-        return np.asarray(self._pixels[top + start : top + stop, left:right])
+def _parts(tiles: Iterator[Rows]) -> Iterator[tuple[int, int, Tensor]]:
+    """Let go of each part before the next is made: a row of tiles is large."""
+    for rows in tiles:
+        yield rows.done, rows.total, rows.logits
 
 
-class _Bands:
-    """A window of an image at working scale, made band by band as tiles come to it."""
+class _Rows:
+    """Makes what was asked for out of image rows of logits, or of classes."""
 
-    def __init__(self, model: Model, pixels: Any, window: Region) -> None:
-        self._pixels = _Cut(pixels, window)
-        self._spec, self._grid = model.spec.normalization, model.spec.grid
-        self._limits = image_limits(pixels, self._spec)
-        self.shape = (pixels.shape[2], *self._grid.shape(*self._pixels.shape[:2]))
-        self._band = torch.zeros(self.shape[0], 0, self.shape[2], dtype=torch.float16)
-        self._first = 0
-
-    def __getitem__(self, window: tuple[slice, slice, slice]) -> Tensor:
-        """Return a window; what lies above it is let go of."""
-        start, stop, _ = window[1].indices(self.shape[1])
-        if not self._first <= start <= stop <= self._first + self._band.shape[1]:
-            self._move(start, stop)
-        return self._band[:, start - self._first : stop - self._first, window[2]]
-
-    def _move(self, start: int, stop: int) -> None:
-        """Make the rows down to `stop`, and keep those from `start` on that are there."""
-        side = self._grid.side
-        first, end = start // side * side, -(-stop // side) * side
-        have = self._first + self._band.shape[1]
-        begin = have if self._first <= first < have else first
-        more = working_band(
-            self._pixels, self._spec, self._grid, self._limits, begin // side, end // side
-        )
-        kept = self._band[:, first - self._first :] if begin == have else more[:, :0]
-        self._band, self._first = torch.cat([kept, more], 1), first
-
-
-class _Sink:
-    """Collects logits row by row into the arrays that were asked for."""
-
-    def __init__(
-        self, model: Model, region: Region, probabilities: bool, uncertainty: bool
-    ) -> None:
-        shape = (region[1] - region[0], region[3] - region[2])
+    def __init__(self, model: Model, probabilities: bool, uncertainty: bool) -> None:
         values = np.array([info.value for info in model.spec.classes])
-        self._values = values.astype(np.uint8 if values.max() <= 255 else np.uint16)
-        self._mask = np.zeros(shape, self._values.dtype)
-        full = (len(values), *shape)
+        kind = np.uint8 if values.max() <= 255 else np.uint16
+        self.values: NDArray[np.unsignedinteger[Any]] = values.astype(kind)
+        self._probabilities, self._uncertainty = probabilities, uncertainty
+        self.needs_logits = probabilities or uncertainty
+
+    def __call__(self, start: int, values: Tensor | ClassArray) -> PredictedRows:
+        if not isinstance(values, Tensor):
+            return PredictedRows(start, self.values[values])
+        mask = self.values[largest_class(values)]
+        log = values.log_softmax(0)
+        chance = log.exp()
+        entropy = None
+        if self._uncertainty:
+            spread = -(chance * log).sum(0) / math.log(max(2, len(self.values)))
+            entropy = spread.clamp(0, 1).half().numpy()
+        return PredictedRows(
+            start, mask, chance.half().numpy() if self._probabilities else None, entropy
+        )
+
+
+class _Arrays:
+    """A sink that keeps everything in memory."""
+
+    def __init__(self, n_classes: int, probabilities: bool, uncertainty: bool) -> None:
+        self._n_classes = n_classes
+        self._wanted = probabilities, uncertainty
+
+    def begin(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self._mask = np.zeros(shape, dtype)
+        probabilities, uncertainty = self._wanted
+        full = (self._n_classes, *shape)
         self._probabilities = np.zeros(full, np.float16) if probabilities else None
         self._uncertainty = np.zeros(shape, np.float16) if uncertainty else None
 
-    def put(self, start: int, logits: Tensor) -> None:
-        rows = slice(start, start + logits.shape[1])
-        self._mask[rows] = self._values[_largest(logits)]
-        if self._probabilities is None and self._uncertainty is None:
-            return
-        log = logits.log_softmax(0)
-        chance = log.exp()
+    def put(self, rows: PredictedRows) -> None:
+        where = slice(rows.start, rows.start + len(rows.mask))
+        self._mask[where] = rows.mask
         if self._probabilities is not None:
-            self._probabilities[:, rows] = chance.numpy()
+            self._probabilities[:, where] = rows.probabilities
         if self._uncertainty is not None:
-            entropy = -(chance * log).sum(0) / math.log(max(2, len(self._values)))
-            self._uncertainty[rows] = entropy.clamp(0, 1).numpy()
+            self._uncertainty[where] = rows.uncertainty
 
     def prediction(self) -> Prediction:
         return Prediction(self._mask, self._probabilities, self._uncertainty)
 
 
-def _largest(logits: Tensor) -> NDArray[np.integer[Any]]:
-    """Return which class has the largest logit, the first of equal ones.
-
-    torch's argmax over the first axis was slower than these passes where it was tried.
-    """
-    best = logits[0].clone()
-    kind = torch.uint8 if len(logits) <= 256 else torch.int32
-    found = torch.zeros(best.shape, dtype=kind)
-    for index in range(1, len(logits)):
-        # Classes come in order, so that the last one that was better is the largest number.
-        better = (logits[index] > best).to(kind).mul_(index)
-        torch.maximum(found, better, out=found)
-        torch.maximum(best, logits[index], out=best)
-    return found.numpy()
-
-
-def _check_image(model: Model, pixels: NDArray[Any]) -> None:
+def _check_image(model: Model, pixels: Any) -> None:
     if pixels.ndim != 3:
         raise ImageError(
             f"Got pixels of shape {pixels.shape}; expected (rows, cols, channels) of one plane."

@@ -102,6 +102,7 @@ def stitch_tiles(
         for group in _groups(row, batch_size):
             seen = [image[:, one.read[0], one.read[1]] for one in group]
             logits = run_tiles(network, torch.stack(seen), device)
+            del seen
             if buffer.shape[-2:] != (stop - start, width):
                 buffer = _grown(buffer, logits.shape[1], stop - start, width)
             for one, part in zip(group, logits, strict=True):
@@ -109,10 +110,10 @@ def stitch_tiles(
             done += len(group)
             if group[-1] is not row[-1]:
                 yield Rows(start, buffer[:, :0], done, total)
-        ready = buffer[:, : final - start]
-        buffer = buffer[:, final - start :].clone()
-        yield Rows(start, ready, done, total)
-        start = final
+        kept = buffer[:, final - start :].clone()
+        yield Rows(start, buffer[:, : final - start], done, total)
+        # Held by nobody now, before the next row of tiles needs as much.
+        buffer, start = kept, final
 
 
 def kept_share(shape: tuple[int, int], tile: int, halo: int) -> float:
@@ -210,7 +211,8 @@ class RowUpsampler:
         self._next = max(self._next, end)
         # The next image row may still look at the last two cell rows.
         keep = min(2, logits.shape[1])
-        self._kept, self._first = logits[:, -keep:], stop - keep
+        # A copy: a view would hold all of the rows.
+        self._kept, self._first = logits[:, -keep:].clone(), stop - keep
 
     def _piece(self, logits: Tensor, begin: int, end: int) -> Tensor:
         """Return image rows `begin` to `end` from the cell rows at hand."""

@@ -6,7 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from napari_blockseg.core import normalize as module
 from napari_blockseg.core.atomic import json_text, replacing, write_json, write_text
 from napari_blockseg.core.classes import ClassInfo, default_color, make_classes
 from napari_blockseg.core.config import NetworkConfig, PredictConfig, TrainConfig, checked
@@ -92,6 +94,31 @@ def test_normalization_ranges() -> None:
     # A part of the image keeps the limits of the whole.
     part = normalize(sixteen[:10], spec, (low, high))
     assert np.array_equal(part, scaled[:10])
+
+
+@pytest.mark.parametrize("shape", [(97, 13, 3), (5, 6, 7, 1), (1, 400, 2), (40,)])
+def test_limits_of_a_lazy_image_are_those_of_the_whole(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lazy:
+        def __init__(self) -> None:
+            self.shape, self.most = shape, 0
+
+        def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+            self.most = max(self.most, values[rows].size)
+            return values[rows]
+
+    values = np.random.default_rng(0).random(shape).astype(np.float32)
+    spec = Normalization(kind="percentile", low=10, high=70)
+    monkeypatch.setattr(module, "_SAMPLE_PIXELS", 30)
+    whole = values.reshape(-1)[:: max(1, values.size // 30)]
+    expected = tuple(np.percentile(whole.astype(float), [10, 70]))
+    for most in (1, 100, 10**9):
+        monkeypatch.setattr(module, "_READ_VALUES", most)
+        lazy = Lazy()
+        assert image_limits(lazy, spec) == expected
+        assert image_limits(values, spec) == expected
+        assert lazy.most <= max(most, values[:1].size)
 
 
 def test_a_constant_image_is_zero_and_not_nan() -> None:

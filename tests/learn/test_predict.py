@@ -11,12 +11,12 @@ from napari_blockseg.core.errors import ImageError, ModelError
 from napari_blockseg.core.metrics import Confusion
 from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.tiles import plan_tiles
-from napari_blockseg.learn import predict as predict_module
 from napari_blockseg.learn import stitching
+from napari_blockseg.learn.bands import WorkingBands
 from napari_blockseg.learn.checkpoint import Model, load_model
+from napari_blockseg.learn.classmap import largest_class
 from napari_blockseg.learn.data import working_image
-from napari_blockseg.learn.predict import _largest as largest
-from napari_blockseg.learn.predict import predict, predict_mask
+from napari_blockseg.learn.predict import predict, predict_into, predict_mask
 from napari_blockseg.learn.stitching import RowUpsampler, kept_share, stitch_tiles
 
 from .conftest import scene
@@ -106,7 +106,7 @@ def test_bands_are_the_working_image(model):
         scaled = with_scale(model, block, scale)
         window = (24, 301, 0, 90)
         whole = working_image(pixels[24:], scaled.spec.normalization, scaled.spec.grid)
-        bands = predict_module._Bands(scaled, pixels, window)
+        bands = WorkingBands(scaled, pixels, window)
         assert tuple(bands.shape) == tuple(whole.shape)
         end = whole.shape[1]
         # Forth with overlap, over a gap, and back to the top as after a lack of memory.
@@ -236,7 +236,7 @@ class Average(torch.nn.Module):
 
     def __init__(self, stride):
         super().__init__()
-        self.decoder_stride = stride
+        self.decoder_stride = self.logits_stride = stride
 
     def coarse_logits(self, images):
         rows, cols = images.shape[-2:]
@@ -313,7 +313,29 @@ def test_upsampling_in_small_pieces(monkeypatch):
 def test_the_largest_logit_is_that_of_argmax(n_classes):
     logits = torch.randint(-3, 4, (n_classes, 30, 40)).float()
     expected = logits.numpy().argmax(0)  # numpy's takes the first of equal ones
-    assert np.array_equal(largest(logits), expected)
+    assert np.array_equal(largest_class(logits), expected)
+
+
+def test_rows_are_handed_on_as_tiles_are_done(model, large):
+    class Sink:
+        def begin(self, shape, dtype):
+            self.shape, self.dtype, self.rows = shape, dtype, []
+
+        def put(self, rows):
+            assert rows.start == sum(len(part) for part in self.rows)
+            self.rows.append(rows.mask)
+
+    config, sink = PredictConfig(tile=128, halo=32), Sink()
+    pixels = large[0][:, :300]
+    done = []
+    for _ in predict_into(sink, model, pixels, config):
+        done.append(sum(map(len, sink.rows)))
+    # Two rows of tiles before the end, all but the last one's overlap is there.
+    assert 0 < done[len(done) // 2] < 1277
+    assert max(len(part) for part in sink.rows) <= 192
+    assert sink.shape == (1277, 300)
+    assert sink.dtype == np.uint8
+    np.testing.assert_array_equal(np.concatenate(sink.rows), predict_mask(model, pixels, config))
 
 
 def test_kept_share():
