@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_blockseg.core.analysis import ANALYSIS_FILE, Analysis, load_analysis
-from napari_blockseg.core.reports import AnalysisDone, AnalysisProgress, Notice
+from napari_blockseg.core.reports import AnalysisDone
 from napari_blockseg.ui.latest import Latest
+from napari_blockseg.ui.worker_job import ShownJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Images that say enough for a curve; more of them only take longer.
 MAX_IMAGES = 16
-_FLUSH_SECONDS = 5.0
 
 
 def read_analysis(folder: Path) -> tuple[Analysis | None, bool]:
@@ -41,7 +41,7 @@ def read_analysis(folder: Path) -> tuple[Analysis | None, bool]:
         return found, False
 
 
-class AnalyseJob(QObject):
+class AnalyseJob(ShownJob):
     """Read a chosen run's loss spectrum, and have the worker measure it.
 
     Parameters
@@ -69,9 +69,8 @@ class AnalyseJob(QObject):
         training: TrainJob,
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._session, self._client, self._chooser = session, client, chooser
-        self._request: int | None = None
+        super().__init__(session, client, chooser, parent)
+        self._chooser = chooser
         self._measured = ""
         self._reader = Latest(read_analysis, parent=self)
         self._reader.done.connect(self._on_read)
@@ -80,18 +79,11 @@ class AnalyseJob(QObject):
         chooser.measure_requested.connect(self.measure)
         chooser.stop_requested.connect(self._on_stop)
         training.runs_listed.connect(chooser.set_runs)
-        client.report_received.connect(self._on_report)
-        client.request_failed.connect(self._on_failed)
         session.project_closed.connect(self._on_project_closed)
-
-    @property
-    def busy(self) -> bool:
-        """Whether the worker owes an analysis."""
-        return self._request is not None
 
     def close(self) -> None:
         """Give up what runs; end the background thread."""
-        self._cancel()
+        self._give_up()
         self._reader.close()
 
     def measure(self, run: str) -> None:
@@ -99,17 +91,8 @@ class AnalyseJob(QObject):
         project = self._session.project
         if self.busy or project is None or not run:
             return
-        self._chooser.show_message("info", "")
-        if not self._session.flush(_FLUSH_SECONDS):
-            self._chooser.show_message(
-                "warning", "The last strokes are not on disk yet; try again."
-            )
-            return
-        self._measured, self._request = run, -1
-        self._chooser.show_busy(None, "Starting…")
-        number = self._client.analyse(project.root, run, max_images=MAX_IMAGES)
-        if self._request == -1:  # else it has failed within the call
-            self._request = number
+        self._measured = run
+        self._ask_shown(lambda: self._client.analyse(project.root, run, max_images=MAX_IMAGES))
 
     # -- the chooser ---------------------------------------------------------------------------
 
@@ -139,41 +122,16 @@ class AnalyseJob(QObject):
         self._chooser.set_measured(analysis is not None)
         self.loaded.emit(analysis)
 
-    def _on_stop(self) -> None:
-        if self._cancel():
-            self._chooser.show_message("info", "Stopped.")
-
     def _on_project_closed(self) -> None:
-        self._cancel()
+        self._give_up()
         self._reader.forget()
         self._show(None)
 
-    def _cancel(self) -> bool:
-        number, self._request = self._request, None
-        if number is not None:
-            self._client.cancel(number)
-            self._chooser.show_idle()
-        return number is not None
-
     # -- the worker ----------------------------------------------------------------------------
 
-    def _on_report(self, number: int, report: Any) -> None:
-        if self._request is None or number != self._request:
-            return
-        if isinstance(report, AnalysisProgress):
-            share = report.done / report.total if report.total else None
-            what = f" {report.what}" if report.what else ""
-            self._chooser.show_busy(share, f"{report.done} of {report.total}{what}")
-        elif isinstance(report, Notice):
-            self._chooser.show_message(report.level, report.message)
-        elif isinstance(report, AnalysisDone):
-            self._request = None
-            self._chooser.show_idle()
+    def _on_report(self, report: Any) -> None:
+        super()._on_report(report)
+        if isinstance(report, AnalysisDone):
+            self._end()
             if self._chooser.run == self._measured:
                 self._on_run_chosen(self._measured)
-
-    def _on_failed(self, number: int, text: str) -> None:
-        if self._request is not None and self._request in (number, -1):
-            self._request = None
-            self._chooser.show_idle()
-            self._chooser.show_message("error", text)

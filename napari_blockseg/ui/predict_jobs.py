@@ -18,6 +18,7 @@ from napari_blockseg.ui.export import Export
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.predict import LIVE, PredictPanel
 from napari_blockseg.ui.uncertainty_layer import UncertaintyView, whole_blocks
+from napari_blockseg.ui.worker_job import WorkerJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,7 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-class PredictJobs(QObject):
+class PredictJobs(WorkerJob):
     """Carry out what the Predict panel asks for.
 
     Parameters
@@ -111,11 +112,10 @@ class PredictJobs(QObject):
         training: TrainJob,
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._session, self._client, self._panel = session, client, panel
-        self._training = training
+        super().__init__(session, client, parent)
+        self._panel, self._training = panel, training
         self._waiting: deque[PredictTask] = deque()
-        self._current: tuple[int, PredictTask] | None = None
+        self._task: PredictTask | None = None
         self._total = self._done = self._failed = 0
         self._again = False
         self._progress: tuple[float | None, str] = (None, "")
@@ -137,9 +137,9 @@ class PredictJobs(QObject):
         self._unsure.clear()
 
     @property
-    def busy(self) -> bool:
-        """Whether the worker owes a prediction."""
-        return self._current is not None
+    def _previews(self) -> bool:
+        """Whether what runs, or ran last, is a preview."""
+        return self._task is not None and self._task.is_preview
 
     def _timer(self, interval: int, slot: Any) -> QTimer:
         timer = QTimer(self, interval=interval, singleShot=True)
@@ -153,8 +153,6 @@ class PredictJobs(QObject):
         panel.all_images_requested.connect(self._on_all_requested)
         panel.stop_requested.connect(self._stop)
         panel.value_changed.connect(self._on_choice_changed)
-        self._client.report_received.connect(self._on_report)
-        self._client.request_failed.connect(self._on_failed)
         self._reader.done.connect(self._on_result)
         self._reader.failed.connect(session.report)
         training.live_changed.connect(panel.set_live)
@@ -177,8 +175,8 @@ class PredictJobs(QObject):
 
     def preview(self) -> None:
         """Predict what is in view; while a preview runs, once more after it."""
-        if self._current is not None:
-            self._again = self._current[1].is_preview
+        if self.busy:
+            self._again = self._previews
             return
         region = self._session.visible_region()
         if region is None or self._session.image_id is None:
@@ -244,25 +242,19 @@ class PredictJobs(QObject):
             return
         task = self._waiting.popleft()
         self._note_progress(None)
-        self._current = (-1, task)
-        number = self._client.predict(
-            *(project.root, task.image_id, task.model, task.out, task.region, task.index),
-            uncertainty=task.uncertainty,
-        )
-        if self._current == (-1, task):  # else it has failed within the call
-            self._current = (number, task)
+        self._task = task
+        what = (project.root, task.image_id, task.model, task.out, task.region, task.index)
+        self._ask(lambda: self._client.predict(*what, uncertainty=task.uncertainty))
 
     def _stop(self) -> None:
         self._waiting.clear()
         self._again = False
-        if self._current is not None:
-            number, self._current = self._current[0], None
-            self._client.cancel(number)
+        if self._give_up():
             self._panel.show_message("info", "Stopped.")
         self._finish()
 
     def _finish(self) -> None:
-        self._current = None
+        self._end()
         self._patience.stop()
         self._panel.show_idle()
         if self._again:
@@ -271,18 +263,16 @@ class PredictJobs(QObject):
 
     # -- the worker ----------------------------------------------------------------------------
 
-    def _on_report(self, number: int, report: Any) -> None:
-        if self._current is None or number != self._current[0]:
-            return
+    def _on_report(self, report: Any) -> None:
         if isinstance(report, PredictProgress):
             self._note_progress(report)
         elif isinstance(report, Notice):
             self._panel.show_message(report.level, report.message)
-        elif isinstance(report, PredictDone):
-            self._on_done(report, self._current[1])
+        elif isinstance(report, PredictDone) and self._task is not None:
+            self._on_done(report, self._task)
 
     def _on_done(self, report: PredictDone, task: PredictTask) -> None:
-        self._current = None
+        self._end()
         self._done += 1
         project = self._session.project
         if project is not None and task.image_id == self._session.image_id:
@@ -291,10 +281,7 @@ class PredictJobs(QObject):
             self._panel.show_result(report.classes, where)
         self._next()
 
-    def _on_failed(self, number: int, text: str) -> None:
-        if self._current is None or self._current[0] not in (number, -1):
-            return
-        self._current = None
+    def _on_failure(self, text: str) -> None:
         self._failed += 1
         self._again = False
         many = f"{self._failed} of {self._total} images failed. " if self._total > 1 else ""
@@ -373,7 +360,7 @@ class PredictJobs(QObject):
 
     def _follow(self) -> None:
         choice = self._panel.value()
-        whole = self._current is not None and not self._current[1].is_preview
+        whole = self.busy and not self._previews
         wanted = choice.follow or (choice.uncertainty and self._unsure.layer is None)
         if wanted and choice.model and self._session.image_id is not None and not whole:
             self.preview()
