@@ -151,3 +151,16 @@ def test_other_labels_of_the_same_images_draw_nearly_the_same_crops(block: int) 
         return (drawn[:, :2, 0, 0] * 255).numpy()
 
     assert np.abs(starts(block) - starts(8)).max() <= 16
+
+
+@pytest.mark.parametrize(("block", "scale"), [(16, 1.0), (1, 1.0), (1, 0.5)])
+def test_a_crop_larger_than_the_image_says_what_belongs_to_it(block, scale):
+    """Edges are continued; no term may take what is added there for the image."""
+    crops = sampler(block, scale, shapes=((38, 50),), augment=False)
+    for _ in range(5):
+        (target,) = crops.draw(1).targets
+        assert target.valid.shape == tuple(n * target.side for n in target.cells.shape)
+        assert int(target.valid.sum()) == 38 * 50
+        rows, cols = crops.crop
+        assert int(target.inside(rows, cols).sum()) == 38 * 50 * scale**2
+        assert not (target.cells[~target.has_image()] >= 0).any()
