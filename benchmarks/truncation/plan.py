@@ -119,17 +119,16 @@ SOFT = ("dan_4_soft",)
 
 #: What a claim hangs on: all seeds.
 CLAIMS = (
-    *("paper_4", "paper_8_polyphase", "paper_16_polyphase"),
-    *("light_4", "light_8_polyphase", "light_os32_8_polyphase", "smp", "light_halved"),
+    *("paper_4", "paper_8_polyphase", "paper_os32_8_polyphase", "paper_16_polyphase"),
+    *("light_4", "light_os32", "smp", "light_halved"),
 )
 CORE = (
-    *("light_8", "light_16", "light_16_polyphase", "paper_8", "paper_16"),
+    *("light_8", "light_8_polyphase", "light_16", "light_16_polyphase", "paper_8", "paper_16"),
     *("dan_4", "dan_8", "dan_16", "dan_8_polyphase", "dan_16_polyphase", "no_decoder"),
-    "paper_os32_8_polyphase",
 )
 #: One seed, for information.
 ONCE = (
-    *("light_os32", "light_os32_16_polyphase", "paper_os32", "paper_halved"),
+    *("light_os32_8_polyphase", "light_os32_16_polyphase", "paper_os32", "paper_halved"),
     *("paper_8_strided", "paper_8_lowpass", "dan_4_soft"),
     *("light_32", "light_32_polyphase", "paper_32", "paper_32_polyphase"),
     *("dan_32", "dan_32_polyphase", "resnet_4", "resnet_8_polyphase", "resnet_16_polyphase"),
