@@ -1,7 +1,7 @@
 """What is drawn over the canvas: the outline of the brush, the grid, the image's edge.
 
 These are plain vispy visuals on the canvas that napari draws on. napari has no public way to add
-one, so everything private to it is asked for in :func:`_node_of`; where that fails (another
+one, so everything private to it is asked for in :func:`node_of`; where that fails (another
 napari), the outline is missing and painting goes on.
 """
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MIN_INTERVAL_MS = 33
-_OUTLINE_ORDER = 10**6 + 1
+#: The brush is drawn last; other outlines come just before it.
+OUTLINE_ORDER = 10**6 + 1
 _MAX_GRID_LINES = 1000
 _BRUSH_MODES = ("paint", "erase")
 
@@ -155,7 +156,7 @@ class CanvasOverlay(QObject):
         return layer.events.affine, layer.events.data, layer.events.visible
 
     def _build(self) -> None:
-        node = _node_of(self._viewer, self._layer)
+        node = node_of(self._viewer, self._layer)
         if node is None:
             return
         # dark below, light above: seen on any image
@@ -169,7 +170,7 @@ class CanvasOverlay(QObject):
                 method="gl",
                 parent=node.parent,
             )
-            line.order = _OUTLINE_ORDER + number
+            line.order = OUTLINE_ORDER + number
             line.set_gl_state("translucent", depth_test=False)
             line.visible = False
             self._visuals.append(line)
@@ -224,7 +225,7 @@ class CanvasOverlay(QObject):
 
     def _to_scene(self, pixels: np.ndarray) -> np.ndarray | None:
         """Return where pixels of the image are drawn: by the transform of the drawn labels."""
-        node = _node_of(self._viewer, self._layer)
+        node = node_of(self._viewer, self._layer)
         if node is None:
             return None
         cells = (pixels[:, ::-1] + 0.5) / self._layer.grid.block  # vispy's cells begin at 0
@@ -232,7 +233,7 @@ class CanvasOverlay(QObject):
 
     def _clip(self) -> None:
         """Cut the drawn labels off where the image ends inside a ragged edge block."""
-        node = _node_of(self._viewer, self._layer)
+        node = node_of(self._viewer, self._layer)
         if node is None or self._viewer.dims.ndisplay != 2:
             return
         _, bottom, _, right = image_edges(self._layer.grid)
@@ -246,7 +247,8 @@ class CanvasOverlay(QObject):
         self._clippers[node].clipping_planes = planes
 
 
-def _node_of(viewer: napari.Viewer, layer: Layer | None) -> Node | None:
+def node_of(viewer: napari.Viewer, layer: Layer | None) -> Node | None:
+    """Return what draws a layer on the canvas, None where this napari does not say."""
     try:
         return viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
     except (AttributeError, KeyError):

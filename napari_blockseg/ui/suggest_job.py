@@ -8,20 +8,19 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
 
-from napari_blockseg.core.reports import Notice, PredictProgress, SuggestDone, Suggestion
+from napari_blockseg.core.reports import SuggestDone, Suggestion
 from napari_blockseg.ui.focus_point import look_at
 from napari_blockseg.ui.suggestion_outlines import SuggestionOutlines
 from napari_blockseg.ui.suggestions import KEY
+from napari_blockseg.ui.worker_job import ShownJob
 
 if TYPE_CHECKING:
     from napari_blockseg.ui.panels.predict import PredictPanel
     from napari_blockseg.ui.session import Session
     from napari_blockseg.ui.worker_client import WorkerClient
 
-_FLUSH_SECONDS = 5.0
 
-
-class SuggestJob(QObject):
+class SuggestJob(ShownJob):
     """Find the blocks to label next, show them until they are painted.
 
     Parameters
@@ -43,11 +42,9 @@ class SuggestJob(QObject):
         panel: PredictPanel,
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._session, self._client, self._panel = session, client, panel
-        self._box = panel.suggestions
-        self._outlines = SuggestionOutlines(session.viewer)
-        self._request: int | None = None
+        super().__init__(session, client, panel.suggestions, parent)
+        self._panel, self._box = panel, panel.suggestions
+        self.outlines = SuggestionOutlines(session.viewer, self)
         self._block = 0
         self._found: tuple[Suggestion, ...] = ()
         self._painted: set[Suggestion] = set()
@@ -56,19 +53,14 @@ class SuggestJob(QObject):
         self._connect()
 
     @property
-    def busy(self) -> bool:
-        """Whether the worker owes an answer."""
-        return self._request is not None
-
-    @property
     def blocks(self) -> list[Suggestion]:
         """The blocks that are not painted yet, the most promising first."""
         return [one for one in self._found if one not in self._painted]
 
     def close(self) -> None:
         """Give up what runs, let go of the viewer."""
-        self._stop()
-        self._outlines.clear()
+        self._give_up()
+        self.outlines.close()
         self._session.viewer.bind_key(KEY, None)
 
     def find(self, count: int) -> None:
@@ -76,20 +68,10 @@ class SuggestJob(QObject):
         project, model = self._session.project, self._panel.value().model
         if self.busy or project is None or not model:
             return
-        self._box.show_message("info", "")
-        if not self._session.flush(_FLUSH_SECONDS):
-            self._box.show_message("warning", "The last strokes are not on disk yet; try again.")
-            return
-        self._request = -1
-        self._box.show_busy(None, "Starting…")
-        number = self._client.request(
-            "suggest",
-            project=self._client.command.to_worker(project.root),
-            model=model,
-            count=count,
+        root = self._client.command.to_worker(project.root)
+        self._ask_shown(
+            lambda: self._client.request("suggest", project=root, model=model, count=count)
         )
-        if self._request == -1:  # else it has failed within the call
-            self._request = number
 
     def go_to_next(self) -> None:
         """Show the block after the one that is looked at; after the last one, the first."""
@@ -116,8 +98,6 @@ class SuggestJob(QObject):
         box.stop_requested.connect(self._on_stop)
         box.next_requested.connect(self.go_to_next)
         box.chosen.connect(lambda place: self.go_to(self.blocks[place]))
-        self._client.report_received.connect(self._on_report)
-        self._client.request_failed.connect(self._on_failed)
         session.image_changed.connect(self._on_image_changed)
         session.labels_changed.connect(self._on_labels_changed)
         session.regridded.connect(self._forget)
@@ -130,35 +110,11 @@ class SuggestJob(QObject):
 
     # -- the worker ----------------------------------------------------------------------------
 
-    def _on_report(self, number: int, report: Any) -> None:
-        if self._request is None or number != self._request:
-            return
-        if isinstance(report, PredictProgress):
-            share = report.done / report.total if report.total else None
-            self._box.show_busy(share, f"{report.done} of {report.total} {report.what}")
-        elif isinstance(report, Notice):
-            self._box.show_message(report.level, report.message)
-        elif isinstance(report, SuggestDone):
-            self._request = None
-            self._box.show_idle()
+    def _on_report(self, report: Any) -> None:
+        super()._on_report(report)
+        if isinstance(report, SuggestDone):
+            self._end()
             self._take(report)
-
-    def _on_failed(self, number: int, text: str) -> None:
-        if self._request is not None and self._request in (number, -1):
-            self._request = None
-            self._box.show_idle()
-            self._box.show_message("error", text)
-
-    def _on_stop(self) -> None:
-        if self._stop():
-            self._box.show_message("info", "Stopped.")
-
-    def _stop(self) -> bool:
-        number, self._request = self._request, None
-        if number is not None:
-            self._client.cancel(number)
-            self._box.show_idle()
-        return number is not None
 
     def _take(self, report: SuggestDone) -> None:
         self._forget()
@@ -184,7 +140,7 @@ class SuggestJob(QObject):
             self._show()
 
     def _on_project_closed(self) -> None:
-        self._stop()
+        self._give_up()
         self._forget()
 
     def _forget(self, _block: int = 0) -> None:
@@ -211,12 +167,8 @@ class SuggestJob(QObject):
         self._box.set_blocks(left, current)
         if self._found and not left:
             self._box.show_message("info", "All of them are painted.")
-        image, labels = self._session.image_layer(), self._session.labels()
-        if image is None or labels is None:
-            self._outlines.clear()
-            return
         here = [one for one in left if one.image_id == self._session.image_id]
-        self._outlines.show(image, labels.grid, here, self._current)
+        self.outlines.show(self._session.labels_layer(), here, self._current)
 
     def _look(self) -> None:
         one, self._wanted = self._wanted, None

@@ -77,6 +77,12 @@ class Mouse:
         QTest.qWait(5)
 
 
+@pytest.fixture
+def mouse_class():
+    """Return the mouse, for tests that paint without a bench."""
+    return Mouse
+
+
 class Bench:
     """A viewer with an image, the dock, and a project that was started by painting."""
 

@@ -56,6 +56,8 @@ def serve(how: str) -> None:
                 )
         elif kind == "analyse":
             analyse(how, request)
+        elif kind == "suggest":
+            suggest(how, request)
         elif kind in ("pause", "resume", "stop"):
             states = {"pause": "paused", "resume": "training", "stop": "idle"}
             say(id=number, type="state", state=states[kind])
@@ -83,6 +85,23 @@ def write_mask(request: dict) -> None:
     path = Path(request["project"]) / request["out"]
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, np.full((row1 - row0, col1 - col0), 2, np.uint8))
+    if request["uncertainty"]:
+        unsure = np.tile(np.linspace(0, 1, col1 - col0, dtype=np.float32), (row1 - row0, 1))
+        tifffile.imwrite(path.with_suffix(".uncertainty.tif"), unsure)
+
+
+def suggest(how: str, request: dict) -> None:
+    """Choose the blocks that a test has put beside the project."""
+    number = request["id"]
+    if how == "no-model":
+        say(id=number, type="error", message="The model is damaged.", kind="ModelError")
+        return
+    say(id=number, type="predict_progress", done=1, total=2, what="images")
+    if how == "hang":
+        return
+    found = json.loads((Path(request["project"]) / "suggestions.json").read_text(encoding="utf-8"))
+    blocks = found["suggestions"][: request["count"]]
+    say(id=number, type="suggest_done", block=found["block"], seconds=0.1, suggestions=blocks)
 
 
 def analyse(how: str, request: dict) -> None:
