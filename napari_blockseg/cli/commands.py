@@ -16,6 +16,7 @@ from napari_blockseg.cli.scoring import evaluate
 from napari_blockseg.cli.spectrum import spectrum
 from napari_blockseg.cli.suggest import suggest
 from napari_blockseg.cli.training import train
+from napari_blockseg.cli.truncate import truncate
 
 
 def worker() -> None:
@@ -33,6 +34,7 @@ _COMMANDS = (
     (spectrum, "blockseg spectrum cells.blockseg --report report"),
     (train, "blockseg train cells.blockseg --minutes 20"),
     (analyse, "blockseg analyse cells.blockseg/models/run-1 cells.blockseg --report report"),
+    (truncate, "blockseg truncate run-1 cells.blockseg --decoder-stride 8 --out run-1-at-8"),
     (predict, "blockseg predict cells.blockseg/models/run-1 photos --out masks"),
     (suggest, "blockseg suggest cells.blockseg/models/run-1 cells.blockseg --count 20"),
     (effort, "blockseg effort cells.blockseg --csv effort.csv"),

@@ -146,17 +146,17 @@ def project(tmp_path, data, run) -> Path:
     return root
 
 
-def untrained_model(folder: Path) -> Path:
-    """Save a model of two classes with random weights: enough where no mask is looked at."""
+def untrained_model(folder: Path, names: tuple[str, ...] = ("a", "b"), **network: Any) -> Path:
+    """Save a model with random weights: enough where no mask is looked at."""
     from napari_blockseg.core.classes import make_classes
     from napari_blockseg.core.config import NetworkConfig, TrainConfig
     from napari_blockseg.core.normalize import Normalization
     from napari_blockseg.learn.checkpoint import ModelSpec, save_model
     from napari_blockseg.nets.build import build_network
 
-    config = NetworkConfig(weights="none")
+    config = NetworkConfig(weights="none", **network)
     spec = ModelSpec(
-        classes=make_classes(["a", "b"]),
+        classes=make_classes(names),
         network=config,
         train=TrainConfig(),
         normalization=Normalization(),
@@ -164,5 +164,5 @@ def untrained_model(folder: Path) -> Path:
         block=8,
         scale=1.0,
     )
-    save_model(folder, spec, build_network(config, 2).state_dict())
+    save_model(folder, spec, build_network(config, len(names)).state_dict())
     return folder

@@ -12,7 +12,8 @@ import napari_blockseg.cli.main as main_module
 from napari_blockseg.core.errors import ModelError
 
 COMMANDS = (
-    *("demo", "annotate", "new", "simulate", "spectrum", "train", "analyse", "predict"),
+    *("demo", "annotate", "new", "simulate", "spectrum", "train", "analyse"),
+    *("truncate", "predict"),
     *("suggest", "effort"),
     *("evaluate", "cost", "export", "worker"),
 )

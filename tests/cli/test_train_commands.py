@@ -31,7 +31,8 @@ def trained(tmp_path_factory, data, run):
 
 def test_train_writes_its_results(trained, load_json):
     result = load_json(trained / "train.json")
-    assert set(result) == {"steps", "seconds", "val_miou", "model"}
+    chosen = {"decoder_stride", "stride_choice"}
+    assert set(result) == {"steps", "seconds", "val_miou", "model"} | chosen
     assert result["steps"] == 2
     assert result["model"] == str(trained / "model")
 

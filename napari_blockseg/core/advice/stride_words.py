@@ -91,8 +91,8 @@ def only_choice(stride: int, tolerance: float, network: str) -> StrideChoice:
 def _too_little(energy: LabelEnergy) -> str:
     return (
         f"Decoder stride {FULL}, the full grid: there is not enough paint yet to tell what a "
-        f"coarser one would lose: {energy.cells} labelled blocks, {energy.coverage:.0%} of the blocks "
-        f"of painted images; {MIN_BLOCKS} and {MIN_COVERAGE:.0%} are needed, of two classes."
+        f"coarser one would lose: {energy.cells} labelled blocks, {energy.coverage:.0%} of the "
+        f"painted images; {MIN_BLOCKS} and {MIN_COVERAGE:.0%} are needed, of two classes."
     )
 
 
