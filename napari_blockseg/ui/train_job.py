@@ -12,6 +12,7 @@ from napari_blockseg.core.reports import TrainDone, TrainStarted, TrainStep, Val
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.train import TrainSettings
 from napari_blockseg.ui.runs import RunInfo, list_runs
+from napari_blockseg.ui.worker_job import NOT_SAVED, WorkerJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
 
 #: While training goes on, a preview is worth renewing this often, in seconds.
 _NEWS_SECONDS = 5.0
-_FLUSH_SECONDS = 5.0
 #: What a pressed button makes of the state until the worker answers.
 _CONTROLS = {"pause": None, "resume": None, "stop": "stopping"}
 
 
-class TrainJob(QObject):
+class TrainJob(WorkerJob):
     """Start, pause, resume, stop and continue trainings of the session's project.
 
     Parameters
@@ -56,9 +56,8 @@ class TrainJob(QObject):
         panel: TrainPanel,
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._session, self._client, self._panel = session, client, panel
-        self._request: int | None = None
+        super().__init__(session, client, parent)
+        self._panel = panel
         self._controls: set[int] = set()
         self._run = ""
         self._settings: TrainSettings | None = None
@@ -71,8 +70,7 @@ class TrainJob(QObject):
         panel.pause_requested.connect(lambda: self._control("pause"))
         panel.resume_requested.connect(lambda: self._control("resume"))
         panel.stop_requested.connect(lambda: self._control("stop"))
-        client.report_received.connect(self._on_report)
-        client.request_failed.connect(self._on_failed)
+        client.request_failed.connect(self._on_control_failed)
         client.training_state.connect(self._on_state)
         client.noticed.connect(self._on_notice)
         session.project_opened.connect(self.list_runs)
@@ -86,7 +84,7 @@ class TrainJob(QObject):
     @property
     def running(self) -> bool:
         """Whether a training was asked for and has not ended."""
-        return self._request is not None
+        return self.busy
 
     def list_runs(self) -> None:
         """Look up the project's runs; `runs_listed` follows."""
@@ -119,16 +117,13 @@ class TrainJob(QObject):
     def _begin(self, root: Path, run: str, settings: TrainSettings, resume: bool) -> None:
         if self.running:
             return
-        if not self._session.flush(_FLUSH_SECONDS):
-            self._panel.add_message("warning", "The last strokes are not on disk yet; try again.")
+        if not self._save():
+            self._panel.add_message("warning", NOT_SAVED)
             return
         self._run, self._settings = run, settings
         # The panel first: a command that cannot be started fails within the next call.
         self._panel.begin_run(run, keep_history=resume)
-        self._request = -1
-        number = self._client.train(root, run, settings.network, settings.train, resume)
-        if self._request is not None:
-            self._request = number
+        self._ask(lambda: self._client.train(root, run, settings.network, settings.train, resume))
 
     def _control(self, kind: str) -> None:
         if self.running:
@@ -138,9 +133,7 @@ class TrainJob(QObject):
 
     # -- the worker ----------------------------------------------------------------------------
 
-    def _on_report(self, number: int, report: Any) -> None:
-        if number != self._request:
-            return
+    def _on_report(self, report: Any) -> None:
         self._panel.add_report(report)
         if isinstance(report, TrainDone):
             self._end()
@@ -152,14 +145,14 @@ class TrainJob(QObject):
             self._told = time.monotonic()
             self.learned.emit()
 
-    def _on_failed(self, number: int, text: str) -> None:
+    def _on_failure(self, text: str) -> None:
+        self._panel.add_message("error", text)
+        self._panel.show_failure(text)
+
+    def _on_control_failed(self, number: int, text: str) -> None:
         if number in self._controls:
             self._controls.discard(number)
             self._panel.add_message("warning", text)
-        elif number == self._request or self._request == -1:
-            self._panel.add_message("error", text)
-            self._panel.show_failure(text)
-            self._end()
 
     def _on_state(self, number: int, state: str) -> None:
         self._controls.discard(number)
@@ -170,7 +163,7 @@ class TrainJob(QObject):
         self._panel.add_message(level, text)
 
     def _end(self) -> None:
-        self._request = None
+        super()._end()
         self._panel.set_state("idle")
         self._set_live(False)
         self.list_runs()
