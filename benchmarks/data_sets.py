@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -77,18 +77,26 @@ class Source:
 
 def score(model: Model, source: Source) -> dict[str, Any]:
     """Return the scores of a model on a split, over confusions summed over images."""
-    n_classes = len(source.classes)
-    confusion, boundary = Confusion(n_classes), BoundaryF(n_classes)
-    for _, pixels, mask in source.pairs():
+
+    def found(pixels: Any) -> Any:
         steps = predict(model, pixels)
         while True:
             try:
                 next(steps)
             except StopIteration as stop:
-                found = stop.value.mask
-                break
-        confusion.add(mask, found)
-        boundary.add(mask, found)
+                return stop.value.mask
+
+    return score_masks(found, source)
+
+
+def score_masks(found: Callable[[Any], Any], source: Source) -> dict[str, Any]:
+    """Return the scores of whatever gives a mask of 1..K for an image's pixels."""
+    n_classes = len(source.classes)
+    confusion, boundary = Confusion(n_classes), BoundaryF(n_classes)
+    for _, pixels, mask in source.pairs():
+        predicted = found(pixels)
+        confusion.add(mask, predicted)
+        boundary.add(mask, predicted)
     return {
         "miou": confusion.miou(),
         "iou": [None if x != x else float(x) for x in confusion.iou()],

@@ -1,0 +1,114 @@
+"""How well do block labels teach, with which loss, and against what others do? One JSON a cell.
+
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels screen --minutes 75
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels train --minutes 75
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels peers --minutes 75
+    python benchmarks/weak_labels summary
+
+`screen` tries every loss on one data set, `train` compares the chosen ones with dense masks on all
+of them, `peers` fits forests and linear heads to the same labels. Each makes the cells that have
+no result yet, in the order of ``plan.py``, and starts none that would not end in time; run it again
+to go on. Cells that the spectral study has trained with the same settings are taken from there
+(``--retrain`` trains them again). `summary` writes tables and a picture from whatever exists;
+missing cells are shown as missing. ``--cell NAME`` makes one cell; ``--steps N`` tries the
+machinery out and belongs with another ``--results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from camvid_blocks import machine
+from data_sets import VARIABLE
+from plan import Cell, peer_cells, screen_cells, train_cells
+
+RESULTS = Path(__file__).parent.parent / "results" / "weak_labels"
+CELLS = {"screen": screen_cells, "train": train_cells, "peers": peer_cells}
+
+
+def main() -> int:
+    """Run one part of the study; return the exit code."""
+    options = parse()
+    if options.part == "summary":
+        from summary import summarize
+
+        return summarize(options.results)
+    if VARIABLE not in os.environ:
+        sys.stderr.write(f"{VARIABLE} is not set: give the folder of the data sets.\n")
+        return 1
+    options.results.mkdir(parents=True, exist_ok=True)
+    return make(options, peer(options) if options.part == "peers" else network(options))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("part", choices=(*CELLS, "summary"))
+    parser.add_argument("--minutes", type=float, default=75.0)
+    parser.add_argument("--cell", help="only this one")
+    parser.add_argument("--steps", type=int, help="instead of the plan's")
+    parser.add_argument("--retrain", action="store_true", help="take no cell from elsewhere")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, default=Path("weak_labels_models"))
+    return parser.parse_args()
+
+
+def network(options: argparse.Namespace) -> Callable[[Cell], dict[str, Any]]:
+    """Return what makes a cell of `screen` and `train`."""
+    from training import adopted, run_cell
+
+    def run(cell: Cell) -> dict[str, Any]:
+        found = None if options.retrain or options.steps else adopted(cell)
+        return run_cell(cell, options.work, options.steps) if found is None else found
+
+    return run
+
+
+def peer(options: argparse.Namespace) -> Callable[[Cell], dict[str, Any]]:
+    """Return what makes a cell of `peers`."""
+    from peers import run_peer
+
+    return lambda cell: run_peer(cell, options.work)
+
+
+def make(options: argparse.Namespace, run: Callable[[Cell], dict[str, Any]]) -> int:
+    """Make missing cells until the time is up."""
+    start, longest = time.monotonic(), 0.0
+    for cell in CELLS[options.part]():
+        path = options.results / f"{cell.name}.json"
+        if path.exists() or options.cell not in (None, cell.name):
+            continue
+        left = options.minutes * 60 - (time.monotonic() - start)
+        if left < longest * 1.2:
+            sys.stdout.write(f"{left:.0f} s left: the rest waits for the next run.\n")
+            break
+        begun = time.monotonic()
+        result = run(cell)
+        longest = max(longest, time.monotonic() - begun)
+        if "adopted_from" not in result:
+            result |= {
+                "command": f"python benchmarks/weak_labels {options.part}",
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+                "machine": machine(),
+            }
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+        said = f"{cell.name}: mIoU {result['test']['miou']:.3f} in {result['seconds']:.0f} s"
+        sys.stdout.write(f"{said}{' (taken over)' if 'adopted_from' in result else ''}\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

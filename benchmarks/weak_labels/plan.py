@@ -1,0 +1,149 @@
+"""Which cells the study has: data, labels, recipe, seed; first what claims hang on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from data_sets import DataSet
+
+Choice = Literal["all", "pure", "random10", "suggested10"]
+
+# The settings of `spectral_study`: its cells of the recipe "block" are cells of this study too.
+DATA = {
+    "camvid": DataSet("camvid", scale=0.5, crop=160, steps=400, orientation="upright"),
+    "nuclei_dsb2018": DataSet(
+        "nuclei_dsb2018",
+        scale=1.0,
+        crop=128,
+        steps=300,
+        orientation="any",
+        merged=(("nucleus_edge", "nucleus"),),
+    ),
+    "em_isbi2012": DataSet("em_isbi2012", scale=1.0, crop=128, steps=200, orientation="any"),
+}
+BLOCKS = {"camvid": (16, 8, 32), "nuclei_dsb2018": (8, 16, 32), "em_isbi2012": (4, 8)}
+#: The block whose cells get three seeds.
+CLAIM = {"camvid": 16, "nuclei_dsb2018": 8, "em_isbi2012": 4}
+SEEDS = (0, 1, 2)
+
+#: What is asked of training: fields of `TrainConfig` that are not the default.
+RECIPES: dict[str, dict[str, Any]] = {
+    "pixel": {"loss": "pixel"},
+    "block": {"loss": "block"},
+    "logits": {"loss": "logits"},
+    "soft": {"loss": "soft"},
+    "block_crf": {"loss": "block", "gated_crf": 0.1},
+    "block_pseudo": {"loss": "block", "pseudo_labels": 1.0},
+    "block_crf_pseudo": {"loss": "block", "gated_crf": 0.1, "pseudo_labels": 1.0},
+    "pixel_crf": {"loss": "pixel", "gated_crf": 0.1},
+}
+BASELINE = "pixel"
+#: What `train` compares with the baseline: the default, and after `screen` its two winners.
+CARRIED = ("block",)
+#: Seconds of work that interactive mode gets; its own network, not this study's training.
+INTERACTIVE = (3, 30, 300)
+
+#: On the same labels: filter features (ilastik, Labkit, Weka), frozen deep features (convpaint,
+#: featureforest).
+PEERS = ("forest_filters", "forest_deep", "linear_deep")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trained model.
+
+    Attributes
+    ----------
+    data : str
+        Data set.
+    block : int
+        Block size in image pixels; 1 are dense masks.
+    choice : {"all", "pure", "random10", "suggested10"}
+        Which blocks are labelled: all by their majority; only those that one class covers to 95 %;
+        a tenth of all, at random or as `core.suggest` chooses (a third of them at random first).
+    recipe : str
+        A key of `RECIPES`, one of `PEERS`, or "interactive_3" with its seconds.
+    seed : int
+        Of the choice of blocks, of weights, order and augmentation.
+    """
+
+    data: str
+    block: int
+    choice: Choice
+    recipe: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """File name without its ending."""
+        what = "dense" if self.block == 1 else f"block{self.block}_{self.choice}"
+        return f"{self.data}_{what}_{self.recipe}_seed{self.seed}"
+
+    @property
+    def dense(self) -> Cell:
+        """What it is measured against: dense masks, the default recipe, the same seed."""
+        return Cell(self.data, 1, "all", "block", self.seed)
+
+    def other(self, recipe: str) -> Cell:
+        """Return the same labels with another recipe."""
+        return Cell(self.data, self.block, self.choice, recipe, self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
+
+
+def screen_cells() -> list[Cell]:
+    """Return the cells that choose among the losses: one data set, one block, one seed."""
+    labels: tuple[Choice, ...] = ("random10", "all")
+    # With everything labelled there is nothing to guess but void.
+    return [
+        Cell("camvid", 16, choice, recipe, 0)
+        for choice in labels
+        for recipe in RECIPES
+        if choice == "random10" or "pseudo" not in recipe
+    ]
+
+
+def train_cells() -> list[Cell]:
+    """Return the rows of the study, the most telling first."""
+    recipes = (*CARRIED, BASELINE)
+    choices: tuple[Choice, ...] = ("all", "random10", "pure", "suggested10")
+    claims = [
+        cell
+        for seed in SEEDS
+        for data, block in CLAIM.items()
+        for cell in [
+            Cell(data, 1, "all", "block", seed),
+            *(Cell(data, block, c, r, seed) for c in ("all", "random10") for r in recipes),
+        ]
+    ]
+    rest = [
+        Cell(data, block, choice, recipe, 0)
+        for choice in choices
+        for data, blocks in BLOCKS.items()
+        for block in blocks
+        for recipe in recipes
+    ]
+    return list(dict.fromkeys([*claims, *rest]))
+
+
+def interactive_cells() -> list[Cell]:
+    """Return the rows of interactive mode; `learn.interactive` makes them, not `train`."""
+    return [
+        Cell(data, block, "random10", f"interactive_{seconds}", 0)
+        for data, block in CLAIM.items()
+        for seconds in INTERACTIVE
+    ]
+
+
+def peer_cells() -> list[Cell]:
+    """Return the peers' cells: the same labels as the claims'."""
+    return [
+        Cell(data, block, choice, peer, seed)
+        for seed in SEEDS
+        for choice in ("random10", "all")
+        for data, block in CLAIM.items()
+        for peer in PEERS
+    ]
