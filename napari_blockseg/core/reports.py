@@ -19,6 +19,10 @@ class _Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+#: Who predicts in interactive mode: the quick head, or the whole network.
+PreviewSource = Literal["interactive", "network"]
+
+
 class TrainStarted(_Report):
     """Training begins: what it runs on, and why on this decoder stride (None: it was given)."""
 
@@ -50,13 +54,17 @@ class TrainStep(_Report):
 
 
 class Validation(_Report):
-    """Held-out blocks were scored; IoU in 0..1, null where nothing could be said."""
+    """Held-out blocks were scored; IoU in 0..1, null where nothing could be said.
+
+    ``source`` says who was scored in interactive mode, None elsewhere.
+    """
 
     type: Literal["validation"] = "validation"
     step: int
     miou: float | None
     iou: dict[str, float | None]
     pixel_accuracy: float | None
+    source: PreviewSource | None = None
 
 
 class Notice(_Report):
@@ -144,6 +152,32 @@ class SuggestDone(_Report):
     suggestions: tuple[Suggestion, ...]
 
 
+class InteractivePreview(_Report):
+    """A preview of the view is on disk: class values of `region`, to be read once and removed.
+
+    ``seconds`` since the strokes (or the view) that it answers were noticed; ``path`` is relative
+    to the project.
+    """
+
+    type: Literal["interactive_preview"] = "interactive_preview"
+    path: str
+    image_id: str
+    slice: tuple[int, ...] = ()
+    region: tuple[int, int, int, int]
+    source: PreviewSource
+    seconds: float
+    classes: dict[str, int]
+
+
+class FeaturesDone(_Report):
+    """Features of an image are at hand; `computed` of its `tiles` were not there before."""
+
+    type: Literal["features_done"] = "features_done"
+    tiles: int
+    computed: int
+    seconds: float
+
+
 Report = Annotated[
     TrainStarted
     | TrainStep
@@ -154,7 +188,9 @@ Report = Annotated[
     | PredictDone
     | AnalysisProgress
     | AnalysisDone
-    | SuggestDone,
+    | SuggestDone
+    | InteractivePreview
+    | FeaturesDone,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Report)

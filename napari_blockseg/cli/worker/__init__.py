@@ -9,6 +9,15 @@ request                                        answers
 ``hello`` protocol                             ``hello`` protocol, version, pid, devices
 ``train`` project, run, network, train,        `core.reports`, ending with ``train_done``
 resume
+``features`` project, image_id, slice,         ``features_done`` with ``tiles``, how many of them
+region, network, train                         were ``computed``, and ``seconds``
+``interactive`` project, run, image_id,        ``train_started``, then without end
+slice, region, network, train, full            ``interactive_preview`` with ``path``, ``source``
+                                               ("interactive" or "network") and ``seconds``;
+                                               ``train_step``, ``validation``, ``notice`` of the
+                                               network behind; ``train_done`` when stopped
+``view`` image_id, slice, region               ``state``; the interactive session previews this
+                                               from now on
 ``pause``, ``resume``, ``stop``                ``state``: "training", "paused" or "idle"
 ``predict`` project, image_id, model, slice,   ``predict_progress`` ..., ``predict_done`` with
 region, out, uncertainty                       ``path`` and ``uncertainty``, relative to the project

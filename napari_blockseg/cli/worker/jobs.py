@@ -14,7 +14,17 @@ import numpy as np
 
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.loading import LabelWatch, ProjectImages, model_folders
-from napari_blockseg.cli.worker.messages import LIVE, Analyse, Predict, Suggest, Train
+from napari_blockseg.cli.worker.interactive import InteractiveDesk
+from napari_blockseg.cli.worker.messages import (
+    LIVE,
+    Analyse,
+    Features,
+    Interactive,
+    Look,
+    Predict,
+    Suggest,
+    Train,
+)
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.atomic import replacing
 from napari_blockseg.core.config import PredictConfig
@@ -37,6 +47,7 @@ class Workbench:
 
     def __init__(self) -> None:
         self._training: Training | None = None
+        self._desk = InteractiveDesk(self._open)
         self._trained: Model | None = None
         self._trained_in: Path | None = None
         self._run = Path()
@@ -77,6 +88,31 @@ class Workbench:
                     yield report.model_dump()
         finally:
             self._end_training()
+
+    def interactive(self, request: Interactive) -> Steps:
+        """Yield the messages of an interactive session; closing saves it."""
+        root = Path(request.project)
+        self._trained, self._trained_in, self._project = None, root, None
+        self._run = self._open(root).models_dir / request.run
+        check_folder_is_free(self._run)
+        try:
+            yield from self._desk.run(request, self._run)
+        finally:
+            self._end_interactive()
+
+    def features(self, request: Features) -> Steps:
+        """Yield turns until the features of a view are at hand."""
+        yield from self._desk.features(request)
+
+    def look(self, request: Look) -> None:
+        """Tell the interactive session what is in view."""
+        self._desk.look(request)
+
+    def _end_interactive(self) -> None:
+        """Keep the network for predictions."""
+        if self._desk.session is not None:
+            self._trained = self._desk.session.live_model()
+        self._desk.end()
 
     def stopped_report(self) -> dict[str, Any]:
         """Return the message that ends a training that was stopped."""
@@ -194,6 +230,8 @@ class Workbench:
 
     def _snapshot(self, root: Path) -> Model:
         live = self._trained if self._training is None else self._training.live_model()
+        if self._desk.session is not None:
+            live = self._desk.session.live_model()
         if live is None or self._trained_in != root:
             raise ModelError(
                 "There is no network in training to predict with. Start the training, or choose a "

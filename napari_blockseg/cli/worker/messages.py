@@ -53,6 +53,49 @@ class Train(_Request):
         return _plain_run(run)
 
 
+class Features(_Request):
+    """Make the features of an image, or a region of it, so that `interactive` finds them."""
+
+    type: Literal["features"]
+    project: str
+    image_id: str
+    slice: tuple[int, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class Interactive(_Request):
+    """Preview a view of a project from its strokes as they come, until stopped.
+
+    ``full``: whether the whole network learns behind, into the folder of ``run``.
+    """
+
+    type: Literal["interactive"]
+    project: str
+    run: str = Field(min_length=1)
+    image_id: str
+    slice: tuple[int, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig = TrainConfig()
+    full: bool = True
+
+    @field_validator("run")
+    @classmethod
+    def _plain_name(cls, run: str) -> str:
+        return _plain_run(run)
+
+
+class Look(_Request):
+    """Say what is in view now: the interactive session previews it from now on."""
+
+    type: Literal["view"]
+    image_id: str
+    slice: tuple[int, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+
+
 class Control(_Request):
     """Pause, resume or stop the training."""
 
@@ -123,7 +166,17 @@ class Shutdown(_Request):
 
 
 Request = Annotated[
-    Hello | Train | Control | Predict | Analyse | Suggest | Cancel | Shutdown,
+    Hello
+    | Train
+    | Features
+    | Interactive
+    | Look
+    | Control
+    | Predict
+    | Analyse
+    | Suggest
+    | Cancel
+    | Shutdown,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Request)

@@ -74,7 +74,15 @@ def _serve(channel: Channel) -> int:
 
     bench = Workbench()
     Scheduler(
-        *(channel, bench.train, bench.predict, bench.analyse, bench.suggest, bench.stopped_report)
+        channel,
+        bench.train,
+        bench.interactive,
+        bench.predict,
+        bench.features,
+        bench.analyse,
+        bench.suggest,
+        bench.look,
+        bench.stopped_report,
     ).run()
     return 0
 

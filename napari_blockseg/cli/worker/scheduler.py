@@ -15,6 +15,9 @@ from napari_blockseg.cli.worker.messages import (
     BadRequestError,
     Cancel,
     Control,
+    Features,
+    Interactive,
+    Look,
     Predict,
     Shutdown,
     Suggest,
@@ -29,7 +32,7 @@ Steps = Generator[dict[str, Any] | None, None, None]
 #: Predictions go first, but after this long a training step comes between.
 _PREDICT_SECONDS = 1.0
 
-_LAST = ("train_done", "predict_done", "analysis_done", "suggest_done")
+_LAST = ("train_done", "predict_done", "analysis_done", "suggest_done", "features_done")
 
 
 @dataclass
@@ -47,8 +50,11 @@ class Scheduler:
     ----------
     channel : Channel
         Where requests come from and answers go.
-    start_train, start_predict, start_analyse, start_suggest : callable
+    start_train, start_interactive, start_predict, start_features, start_analyse, \
+start_suggest : callable
         Turn a request into its generator of messages. They must not compute anything themselves.
+    look : callable
+        Tells the interactive session what is in view.
     stopped_report : callable
         Gives the message that ends a training that was stopped.
     """
@@ -57,16 +63,22 @@ class Scheduler:
         self,
         channel: Channel,
         start_train: Callable[[Train], Steps],
+        start_interactive: Callable[[Interactive], Steps],
         start_predict: Callable[[Predict], Steps],
+        start_features: Callable[[Features], Steps],
         start_analyse: Callable[[Analyse], Steps],
         start_suggest: Callable[[Suggest], Steps],
+        look: Callable[[Look], None],
         stopped_report: Callable[[], dict[str, Any]],
     ) -> None:
         self._channel = channel
         self._start_train = start_train
+        self._start_interactive = start_interactive
         self._start_predict = start_predict
+        self._start_features = start_features
         self._start_analyse = start_analyse
         self._start_suggest = start_suggest
+        self._look = look
         self._stopped_report = stopped_report
         self._training: Job | None = None
         self._paused = False
@@ -102,7 +114,14 @@ class Scheduler:
     def _handle(self, request: Any) -> None:
         try:
             if isinstance(request, Train):
-                self._begin_training(request)
+                self._begin_training(request.id, self._start_train(request))
+            elif isinstance(request, Interactive):
+                self._begin_training(request.id, self._start_interactive(request))
+            elif isinstance(request, Look):
+                self._look(request)
+                self._send_state(request.id)
+            elif isinstance(request, Features):
+                self._predictions.append(Job(request.id, self._start_features(request)))
             elif isinstance(request, Predict):
                 self._predictions.append(Job(request.id, self._start_predict(request)))
             elif isinstance(request, Analyse):
@@ -122,13 +141,13 @@ class Scheduler:
         except BlockSegError as error:
             raise BadRequestError(str(error), request.id) from error
 
-    def _begin_training(self, request: Train) -> None:
+    def _begin_training(self, number: int, steps: Steps) -> None:
         if self._training is not None:
             raise WorkerError(
                 f"Training {self._training.id} still runs; a worker trains one network at a time. "
                 "Stop it first."
             )
-        self._training, self._paused = Job(request.id, self._start_train(request)), False
+        self._training, self._paused = Job(number, steps), False
 
     def _control(self, request: Control) -> None:
         if request.type == "stop":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
 from napari_blockseg.learn.optim import MeanWeights, build_optimizer, set_learning_rate
 from napari_blockseg.nets.network import Network, pad_to_multiple
+from napari_blockseg.nets.truncation import upsample
 
 #: Steps in which only the decoder learns, from the labels and from what the head says.
 FROM_HEAD = 40
@@ -47,7 +49,7 @@ class Background:
     Parameters
     ----------
     network : Network
-        To train; changed in place.
+        To begin with; a copy is trained.
     frozen : FrozenEncoder
         A copy of its encoder, which the head is made for.
     images : sequence of TrainingImage
@@ -74,11 +76,11 @@ class Background:
         sizes = {"crop": min(config.crop, _CPU_CROP), "batch_size": _CPU_BATCH} if on_cpu else {}
         self._config = config.model_copy(update={"validation": False, **sizes})
         self._pieces = _CPU_PIECES if on_cpu else 1
-        self._frozen, self._network = frozen, network
+        self._frozen, self._network = frozen, copy.deepcopy(network)
         self.device = frozen.device
         self._network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = build_optimizer(network, config)
-        self._mean = MeanWeights(network)
+        self._optimizer = build_optimizer(self._network, config)
+        self._mean = MeanWeights(self._network)
         self._extra_terms = ExtraTerms(self._config, self._mean.network)
         self.step = 0
         self._piece = 0
@@ -96,6 +98,16 @@ class Background:
         self._data.update(changed)
         if self._data.sampler.counts.sum():
             self._weigh_classes()
+
+    @property
+    def names(self) -> list[str]:
+        """Planes that it learns from."""
+        return self._data.ids
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the decoder, at the last step."""
+        return RATE_SHARE * min(1.0, self.step / WARM_UP) * self._config.learning_rate
 
     @property
     def can_learn(self) -> bool:
@@ -126,7 +138,8 @@ class Background:
             logits = self._network.decoder(seen)
         said = self._said(head, images, seen) if from_head and head is not None else None
         logits = logits.float()
-        full = F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        network = self._network
+        full = upsample(logits, network.logits_stride, network.align_corners)
         rows, cols = batch.images.shape[-2:]
         targets = [target.to(self.device) for target in batch.targets]
         full, images = full[..., :rows, :cols], images[..., :rows, :cols]
@@ -140,9 +153,10 @@ class Background:
         self._piece += 1
         return self._take_step() if self._piece == self._pieces else None
 
-    def model(self, val_miou: float | None = None) -> Model:
+    def model(self, val_miou: float | None, seconds: float) -> Model:
         """Return the running mean of the network; it changes with the next step."""
-        return Model(self._spec(val_miou, {}), self._mean.network, self.device)
+        spec = self._spec(val_miou, {}).model_copy(update={"seconds": seconds})
+        return Model(spec, self._mean.network, self.device)
 
     def save(
         self, folder: Path, val_miou: float | None, iou: dict[str, float | None], seconds: float
@@ -166,8 +180,7 @@ class Background:
     def _take_step(self) -> float:
         nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
         self.step += 1
-        warm = min(1.0, self.step / WARM_UP)
-        set_learning_rate(self._optimizer, RATE_SHARE * warm * self._config.learning_rate)
+        set_learning_rate(self._optimizer, self.learning_rate)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._mean.update(self._network, self.step)

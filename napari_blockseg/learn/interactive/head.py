@@ -64,6 +64,10 @@ class Head:
         """Return logits (classes, rows, cols) on the LRG of a tile."""
         return self.coarse([stage[None] for stage in features.stages], features.strides)[0]
 
+    def at(self, points: Tensor) -> Tensor:
+        """Return logits (n, classes) of points (n, channels)."""
+        return (points - self.scaling.mean) * self.scaling.factor @ self.weight + self.bias
+
     def coarse(self, stages: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
         """Return logits (n, classes, rows, cols) on the LRG from stages (n, channels, ., .)."""
         weight = self.weight * self.scaling.factor[:, None]

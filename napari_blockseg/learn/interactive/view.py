@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.reports import PreviewSource
 from napari_blockseg.learn.interactive.features import LRG, TILE, FeatureMaker, PlaneFeatures
 from napari_blockseg.learn.interactive.head import Head
 
 Region = tuple[int, int, int, int]
-SourceName = Literal["interactive", "network"]
 
 _CHUNK_VALUES = 1_000_000
 
@@ -43,7 +43,7 @@ class Preview:
     view: View
     region: Region
     mask: NDArray[np.unsignedinteger[Any]]
-    source: SourceName
+    source: PreviewSource
     seconds: float
 
 

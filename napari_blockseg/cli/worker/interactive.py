@@ -1,0 +1,272 @@
+"""Interactive mode in the worker: a project's labels as they are painted, previews as files."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_blockseg.cli.loading import Index, labelled_indices
+from napari_blockseg.cli.worker.messages import Features, Interactive, Look
+from napari_blockseg.cli.worker.scheduler import Steps
+from napari_blockseg.core.atomic import replacing
+from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.reports import FeaturesDone, InteractivePreview, Notice
+from napari_blockseg.files.blocklabels import SUFFIX
+from napari_blockseg.files.featurecache import FeatureCache
+
+if TYPE_CHECKING:
+    from napari_blockseg.files.project import Project
+    from napari_blockseg.learn.interactive.foundation import Foundation
+    from napari_blockseg.learn.interactive.session import Interactive as Session
+    from napari_blockseg.learn.interactive.session import Report
+    from napari_blockseg.learn.interactive.view import Preview
+
+#: How often the labels are looked at, in seconds.
+WATCH_SECONDS = 0.25
+#: Previews that lie on disk at a time: a client that is slow reads the last ones.
+_KEPT_PREVIEWS = 4
+
+Open = Callable[[Path], "Project"]
+
+
+def plane_name(image_id: str, index: Index) -> str:
+    """Return the name of a plane: the image's id, and its position in a stack."""
+    return f"{image_id}[{','.join(map(str, index))}]" if index else image_id
+
+
+class PaintedProject:
+    """Planes of a project and their labels as they are painted, new ones too.
+
+    Parameters
+    ----------
+    project : Project
+        An open project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._spec = _stamp(project.root / "project.json")
+        self._places: dict[str, tuple[str, Index]] = {}
+        self._seen: dict[str, Any] = {}
+        self._last: tuple[str, Any] | None = None
+        self._due = 0.0
+
+    def changed(self) -> Mapping[str, BlockLabels]:
+        """Return labels, by name of the plane, that changed since the last look."""
+        if time.monotonic() < self._due:
+            return {}
+        self._due = time.monotonic() + WATCH_SECONDS
+        found: dict[str, BlockLabels] = {}
+        for image_id in self.project.image_ids:
+            signature = self._signature(image_id)
+            if signature == self._seen.get(image_id) or image_id in self.project.problems:
+                continue
+            try:
+                labels = self.project.load_labels(image_id)
+            except (BlockSegError, OSError):
+                continue  # caught in the middle of a change: the next look will do
+            self._seen[image_id] = signature
+            if labels.grid.block == self.project.block:
+                found |= self._planes(image_id, labels)
+        return found
+
+    def look_up(self, image_id: str, index: Index) -> str:
+        """Return the name of a plane, and remember which it is."""
+        name = plane_name(image_id, index)
+        self._places[name] = (image_id, index)
+        return name
+
+    def place(self, name: str) -> tuple[str, Index]:
+        """Return image and position of a plane by name."""
+        return self._places[name]
+
+    def pixels(self, name: str) -> Any:
+        """Return the pixels (rows, cols, channels) of a plane."""
+        image_id, index = self._places[name]
+        if self._last is None or self._last[0] != image_id:
+            self._last = None  # never two images in memory
+            self._last = (image_id, self.project.load_image(image_id).pixels)
+        return self._last[1][index]
+
+    def identity(self, name: str) -> list[Any]:
+        """Return what names a plane and the content of its file."""
+        image_id, index = self._places[name]
+        entry = self.project.entry(image_id)
+        return [entry.sha, entry.size, list(entry.shape), entry.given_axes, list(index)]
+
+    def is_another(self, open_project: Open) -> bool:
+        """Look whether ``project.json`` has changed, and whether classes or blocks are others.
+
+        Images that were added are followed from then on.
+        """
+        stamp = _stamp(self.project.root / "project.json")
+        if stamp == self._spec:
+            return False
+        try:
+            now = open_project(self.project.root)
+        except (BlockSegError, OSError):
+            return False
+        before, self.project, self._spec = self.project, now, stamp
+        names = [[(one.value, one.name) for one in which.classes] for which in (before, now)]
+        return before.block != now.block or names[0] != names[1]
+
+    def _planes(self, image_id: str, labels: BlockLabels) -> dict[str, BlockLabels]:
+        known = {place[1] for place in self._places.values() if place[0] == image_id}
+        planes = {*known, *labelled_indices(labels)}
+        return {self.look_up(image_id, index): labels.plane(index) for index in sorted(planes)}
+
+    def _signature(self, image_id: str) -> Any:
+        root = self.project.root
+        labels = root / "labels" / f"{image_id}{SUFFIX}"
+        return _stamp(labels), _stamp(root / "journal" / f"{image_id}.jsonl")
+
+
+class InteractiveDesk:
+    """Runs interactive sessions; keeps network and features between them.
+
+    Parameters
+    ----------
+    open_project : callable
+        Gives the project in a folder.
+    """
+
+    def __init__(self, open_project: Open) -> None:
+        self._open = open_project
+        self._foundation: tuple[Any, Foundation] | None = None
+        self._images: PaintedProject | None = None
+        self._previews: deque[Path] = deque()
+        self.session: Session | None = None
+
+    def features(self, request: Features) -> Steps:
+        """Yield turns until the features of a view are at hand, then say so."""
+        from napari_blockseg.core.normalize import Normalization
+        from napari_blockseg.learn.data import WorkingGrid
+        from napari_blockseg.learn.interactive.features import PlaneFeatures
+        from napari_blockseg.learn.interactive.view import clipped, view_tiles
+
+        start = time.monotonic()
+        images = PaintedProject(self._open(Path(request.project)))
+        name = images.look_up(request.image_id, request.slice)
+        pixels = images.pixels(name)
+        yield None
+        maker = self._stand_on(images, pixels, request).maker
+        yield None
+        block = images.project.block
+        plane = PlaneFeatures(
+            images.identity(name),
+            pixels,
+            Normalization.for_dtype(pixels.dtype),
+            WorkingGrid.for_scale(block, request.train.working_scale(block)),
+        )
+        before, tiles = maker.computed, view_tiles(plane, clipped(request.region, pixels.shape))
+        for tile in tiles:
+            maker.get(plane, tile)
+            yield None
+        yield FeaturesDone(
+            tiles=len(tiles), computed=maker.computed - before, seconds=time.monotonic() - start
+        ).model_dump()
+
+    def run(self, request: Interactive, folder: Path) -> Steps:
+        """Yield the messages of a session that ends when it is closed; closing saves."""
+        from napari_blockseg.learn.interactive.session import Interactive as Session
+        from napari_blockseg.learn.interactive.view import View
+
+        place, region = (request.image_id, request.slice), request.region
+        while True:
+            images = self._images = PaintedProject(self._open(Path(request.project)))
+            view = View(images.look_up(*place), region)
+            foundation = self._stand_on(images, images.pixels(view.name), request)
+            yield None
+            project = images.project
+            session = self.session = Session(
+                images,
+                foundation,
+                project.classes,
+                project.block,
+                request.train,
+                folder,
+                view,
+                request.full,
+            )
+            with closing(session.reports()) as reports:
+                for report in reports:
+                    yield self._message(report)
+                    if images.is_another(self._open):
+                        break
+            if session.view is not None:
+                place, region = images.place(session.view.name), session.view.region
+            yield Notice(message="Classes or blocks changed: starting anew with them.").model_dump()
+
+    def look(self, request: Look) -> None:
+        """Let the session preview another view."""
+        from napari_blockseg.learn.interactive.view import View
+
+        if self.session is not None and self._images is not None:
+            name = self._images.look_up(request.image_id, request.slice)
+            self.session.look_at(View(name, request.region))
+
+    def end(self) -> None:
+        """Let go of the session; network and features stay for the next one."""
+        self.session = self._images = None
+
+    def _stand_on(
+        self, images: PaintedProject, pixels: Any, request: Features | Interactive
+    ) -> Foundation:
+        from napari_blockseg.learn.interactive.foundation import Foundation
+
+        root, n_classes = images.project.root, len(images.project.classes)
+        key = (root, request.network, request.train.device, pixels.shape[-1], n_classes)
+        if self._foundation is None or self._foundation[0] != key:
+            self._foundation = None  # never two networks in memory
+            store = FeatureCache(images.project.cache_dir / "features")
+            made = Foundation(request.network, request.train, pixels.shape[-1], n_classes, store)
+            self._foundation = (key, made)
+        return self._foundation[1]
+
+    def _message(self, report: Report | None) -> dict[str, Any] | None:
+        from napari_blockseg.learn.interactive.view import Preview
+
+        if report is None or not isinstance(report, Preview):
+            return None if report is None else report.model_dump()
+        return self._publish(report)
+
+    def _publish(self, preview: Preview) -> dict[str, Any]:
+        """Write a preview under a name of its own and say so."""
+        import tifffile
+
+        if self._images is None:
+            raise BlockSegError("The session has ended; start it again.")
+        project = self._images.project
+        image_id, index = self._images.place(preview.view.name)
+        path = project.cache_dir / f"preview-{uuid.uuid4().hex[:8]}.tif"
+        with replacing(path) as temporary:
+            tifffile.imwrite(temporary, preview.mask, photometric="minisblack", metadata=None)
+        self._previews.append(path)
+        while len(self._previews) > _KEPT_PREVIEWS:
+            self._previews.popleft().unlink(missing_ok=True)
+        counts = np.bincount(preview.mask.ravel(), minlength=len(project.classes) + 1)
+        return InteractivePreview(
+            path=path.relative_to(project.root).as_posix(),
+            image_id=image_id,
+            slice=index,
+            region=preview.region,
+            source=preview.source,
+            seconds=preview.seconds,
+            classes={info.name: int(counts[info.value]) for info in project.classes},
+        ).model_dump()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size

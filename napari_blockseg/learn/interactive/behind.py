@@ -1,0 +1,217 @@
+"""The network behind the head: when it learns, how both score, which of them previews."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.config import TrainConfig
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.reports import Notice, PreviewSource, TrainStep, Validation
+from napari_blockseg.learn.checkpoint import Model
+from napari_blockseg.learn.data import TrainingImage, WorkingGrid
+from napari_blockseg.learn.interactive.background import Background
+from napari_blockseg.learn.interactive.features import LRG
+from napari_blockseg.learn.interactive.foundation import Foundation
+from napari_blockseg.learn.interactive.head import Head, fit
+from napari_blockseg.learn.interactive.painted import PaintedPlanes
+from napari_blockseg.learn.interactive.scoring import Score, largest, network_says, score
+
+#: Folder of the last weights, in the model's: a model of its own.
+LAST = "last"
+
+#: Scores are renewed after this long, and after ten times what scoring took.
+_SCORE_SECONDS = 30.0
+_SCORE_PATIENCE = 10.0
+
+Note = Callable[[str, str], None]
+
+
+class Behind:
+    """A network that learns from what is painted, and its contest with the head.
+
+    Parameters
+    ----------
+    foundation : Foundation
+        The network to begin with.
+    painted : PaintedPlanes
+        What there is to learn from.
+    classes : sequence of ClassInfo
+        The classes.
+    grid : WorkingGrid
+        The working scale.
+    config : TrainConfig
+        How it learns.
+    out : Path
+        Folder of its model: the best weights by held-out IoU, and in ``last`` the last ones.
+    note : callable
+        Takes (message, level) for what the user should know.
+
+    Attributes
+    ----------
+    source : {"interactive", "network"}
+        Which one previews: the better one on held-out blocks, the head while nothing is known.
+    """
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        painted: PaintedPlanes,
+        classes: Sequence[ClassInfo],
+        grid: WorkingGrid,
+        config: TrainConfig,
+        out: Path,
+        note: Note,
+    ) -> None:
+        self._foundation, self._painted, self._classes = foundation, painted, tuple(classes)
+        self._config, self._out, self._note = config, out, note
+        self._per_block = max(1, round(grid.side / grid.split / LRG)) ** 2
+        self._network: Background | None = None
+        self._unread: dict[str, None] = {}
+        self._scores: dict[PreviewSource, Score] = {}
+        self.source: PreviewSource = "interactive"
+        self._best: float | None = None
+        self._started = self._scored = self._saved = time.perf_counter()
+        self._patience = _SCORE_SECONDS
+
+    @property
+    def steps(self) -> int:
+        """Steps that the network has taken."""
+        return self._network.step if self._network is not None else 0
+
+    @property
+    def best(self) -> float | None:
+        """Held-out mIoU of the saved network, None before it was scored."""
+        return self._best
+
+    def model(self) -> Model | None:
+        """Return the network as it is now, None before it has learned anything."""
+        if self._network is None or not self.steps:
+            return None
+        return self._network.model(self._best, time.perf_counter() - self._started)
+
+    def take(self, name: str) -> None:
+        """Take notice that the labels of a plane changed."""
+        self._unread[name] = None
+
+    def learn(self, head: Head | None) -> TrainStep | None:
+        """Take a piece of a step; the report comes with the last piece."""
+        network = self._prepared()
+        if not network.can_learn:
+            return None
+        start = time.perf_counter()
+        loss = network.learn(head)
+        if start - self._saved > self._config.checkpoint_seconds:
+            self.save()
+        if loss is None:
+            return None
+        return TrainStep(
+            step=network.step,
+            steps=None,
+            loss=loss,
+            learning_rate=network.learning_rate,
+            seconds=time.perf_counter() - start,
+            progress=0.0,
+        )
+
+    def _prepared(self) -> Background:
+        """Return the network with the present labels; made when it is first asked for."""
+        names, self._unread = list(self._unread), {}
+        if self._network is None:
+            self._network = Background(
+                self._foundation.network,
+                self._foundation.maker.encoder,
+                self._images(),
+                self._classes,
+                self._foundation.config,
+                self._config,
+                self._note,
+            )
+        elif any(name not in self._network.names for name in names):
+            self._network.read(self._images(), self._note)
+        elif names:
+            self._network.update({name: self._training_labels(name) for name in names})
+        return self._network
+
+    def _images(self) -> list[TrainingImage]:
+        return [
+            TrainingImage(name, plane.pixels, self._training_labels(name))
+            for name, plane in self._painted.planes.items()
+        ]
+
+    def _training_labels(self, name: str) -> BlockLabels:
+        values = np.array([0, *(info.value for info in self._classes)], np.uint16)
+        cells = self._painted.training_cells(name)
+        return BlockLabels(self._painted.grids[name], values[cells + 1])
+
+    # -- the contest -----------------------------------------------------------------------------
+
+    def due_to_score(self) -> bool:
+        """Whether the scores are too old."""
+        return bool(self.steps) and time.perf_counter() - self._scored > self._patience
+
+    def score(self, head: Head) -> Iterator[Validation | Notice | None]:
+        """Score head and network on the same blocks; the better one previews from now on."""
+        start = self._scored = time.perf_counter()
+        points, model, step = self._painted.held_out(), self.model(), self.steps
+        if not points or model is None:
+            return
+        found = yield from network_says(model, points)
+        other = self._head_score(head)
+        if other is None:
+            return
+        self._scores["network"] = score(*found, self._classes, self._per_block)
+        self._scores["interactive"] = other
+        spent = time.perf_counter() - start
+        self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * spent)
+        yield from self._choose(step)
+
+    def _head_score(self, head: Head) -> Score | None:
+        """Score a head that has not seen what is held out."""
+        points, classes, held = self._painted.points()
+        present = np.unique(classes[~held].numpy())
+        if not bool(held.any()) or len(present) < 2:
+            return None
+        blind = fit(points[~held], classes[~held], len(self._classes), head.scaling, head)
+        said = largest(blind.at(points[held]))
+        return score(classes[held].numpy(), said, self._classes, self._per_block)
+
+    def _choose(self, step: int) -> Iterator[Validation | Notice]:
+        network, head = self._scores["network"], self._scores["interactive"]
+        better: PreviewSource = "interactive"
+        if network.miou is not None and head.miou is not None and network.miou > head.miou:
+            better = "network"
+        shown = self._scores[better]
+        yield Validation(
+            step=step, miou=shown.miou, iou=shown.iou, pixel_accuracy=None, source=better
+        )
+        if network.miou is not None and (self._best is None or network.miou >= self._best):
+            self._best = network.miou
+            self._write(self._out, network.miou, network.iou)
+        if better != self.source:
+            self.source = better
+            mine, other = (f"{100 * (one.miou or 0):.0f} %" for one in (network, head))
+            who = "The network" if better == "network" else "The quick head"
+            yield Notice(
+                message=f"{who} previews from now on: held-out mIoU of the network {mine}, of the "
+                f"quick head {other}."
+            )
+
+    # -- saving ----------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Save the last weights, and as the best ones too while nothing was scored."""
+        self._saved = time.perf_counter()
+        if not self.steps:
+            return
+        self._write(self._out / LAST, None, {})
+        if self._best is None:
+            self._write(self._out, None, {})
+
+    def _write(self, folder: Path, miou: float | None, iou: dict[str, float | None]) -> None:
+        if self._network is not None:
+            self._network.save(folder, miou, iou, time.perf_counter() - self._started)

@@ -1,0 +1,357 @@
+"""Interactive mode as one endless generator: strokes in, previews out, a network behind them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.config import PredictConfig, TrainConfig
+from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.normalize import Normalization
+from napari_blockseg.core.reports import Notice, TrainStarted, TrainStep, Validation
+from napari_blockseg.learn.checkpoint import Model
+from napari_blockseg.learn.data import WorkingGrid, class_lookup
+from napari_blockseg.learn.interactive.behind import Behind
+from napari_blockseg.learn.interactive.features import Index, PlaneFeatures
+from napari_blockseg.learn.interactive.foundation import Foundation
+from napari_blockseg.learn.interactive.head import Head, fit, measure_scaling
+from napari_blockseg.learn.interactive.painted import PaintedPlanes
+from napari_blockseg.learn.interactive.view import (
+    Preview,
+    Region,
+    View,
+    clipped,
+    predict_view,
+    view_tiles,
+)
+from napari_blockseg.learn.predict import predict
+
+Report = Notice | TrainStarted | TrainStep | Validation | Preview
+
+_IDLE_SECONDS = 0.05
+#: A network that previews shows itself again after this long.
+_SHOW_SECONDS = 5.0
+_SCALING_TILES = 16
+
+
+class Source(Protocol):
+    """Where planes and their labels come from; they may change at any time."""
+
+    def changed(self) -> Mapping[str, BlockLabels]:
+        """Return labels, by plane, that changed since the last call; at first all there are."""
+
+    def pixels(self, name: str) -> Any:
+        """Return the pixels (rows, cols, channels) of a plane."""
+
+    def identity(self, name: str) -> list[Any]:
+        """Return plain values that name a plane and its content."""
+
+
+class Interactive:
+    """One session: :meth:`reports` goes on until it is closed.
+
+    Parameters
+    ----------
+    source : Source
+        Images and labels.
+    foundation : Foundation
+        Network and features.
+    classes : sequence of ClassInfo
+        The classes.
+    block : int
+        Block size, in pixels.
+    config : TrainConfig
+        How the network behind learns.
+    out : Path
+        Folder of its model; see :class:`napari_blockseg.learn.interactive.behind.Behind`.
+    view : View or None
+        What is in view.
+    full : bool
+        Whether the whole network learns behind the head.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        foundation: Foundation,
+        classes: Sequence[ClassInfo],
+        block: int,
+        config: TrainConfig,
+        out: Path,
+        view: View | None = None,
+        full: bool = True,
+    ) -> None:
+        self._source, self._foundation, self._classes = source, foundation, tuple(classes)
+        self._grid = WorkingGrid.for_scale(block, config.working_scale(block))
+        self._lookup = class_lookup(classes)
+        self._maker = foundation.maker
+        self._painted = PaintedPlanes(self._maker, len(self._classes), config.seed)
+        self._behind = Behind(
+            foundation, self._painted, classes, self._grid, config, Path(out), self._note
+        )
+        self._full = full
+        self._labels: dict[str, BlockLabels] = {}
+        self._planes: dict[str, PlaneFeatures] = {}
+        self._normalization: Normalization | None = None
+        self._view = view
+        self._head: Head | None = None
+        self._scaled_from = 0
+        self._fitted = False
+        self._asked: float | None = time.perf_counter()
+        self._shown = time.perf_counter()
+        self._notices: list[Notice] = []
+        self._said: set[str] = set()
+
+    # -- what a caller does between two reports --------------------------------------------------
+
+    def look_at(self, view: View) -> None:
+        """Preview another view from now on."""
+        if view != self._view:
+            self._view, self._asked = view, time.perf_counter()
+
+    @property
+    def view(self) -> View | None:
+        """What is previewed."""
+        return self._view
+
+    def live_model(self) -> Model | None:
+        """Return the network as it is now, None before it has learned anything."""
+        return self._behind.model()
+
+    @property
+    def steps(self) -> int:
+        """Steps that the network has taken."""
+        return self._behind.steps
+
+    @property
+    def best(self) -> float | None:
+        """Held-out mIoU of the saved network, None before it was scored."""
+        return self._behind.best
+
+    def reports(self) -> Generator[Report | None, None, None]:
+        """Preview, learn, follow the labels; closing saves.
+
+        Yields
+        ------
+        Report or None
+            TrainStarted first; a Preview after every change of labels or view; TrainStep and
+            Validation of the network; None where there is nothing to say.
+        """
+        try:
+            self._take_labels()
+            yield self._train_started()
+            while True:
+                self._take_labels()
+                while self._notices:
+                    yield self._notices.pop(0)
+                yield from self._turn()
+        finally:
+            self._behind.save()
+
+    # -- one turn --------------------------------------------------------------------------------
+
+    def _turn(self) -> Iterator[Report | None]:
+        """Do what is most urgent."""
+        behind = self._behind
+        if not self._can_fit():
+            yield from self._get_ready()
+        elif self._asked is not None:
+            yield from self._answer()
+        elif self._painted.open:
+            # Labels of other images: a tile at a time, and the head learns from it.
+            self._gather(self._painted.open[0])
+            yield None
+        elif not self._fitted:
+            self._fit()
+            self._asked = time.perf_counter() if behind.source == "interactive" else None
+            yield None
+        elif self._head is None or not self._full:
+            time.sleep(_IDLE_SECONDS)
+            yield None
+        elif behind.due_to_score():
+            before = behind.source
+            yield from behind.score(self._head)
+            self._asked = time.perf_counter() if behind.source != before else None
+            yield None
+        elif behind.source == "network" and time.perf_counter() - self._shown > _SHOW_SECONDS:
+            self._asked = time.perf_counter()
+            yield None
+        else:
+            yield self._learn()
+
+    def _get_ready(self) -> Iterator[None]:
+        """Before there are strokes enough, make the features of what is in view."""
+        plane, region = self._in_view()
+        missing = [] if plane is None else self._missing(plane, region)
+        if plane is not None and missing:
+            self._see(plane, missing[0])
+        else:
+            time.sleep(_IDLE_SECONDS)
+        yield None
+
+    def _answer(self) -> Iterator[Preview | None]:
+        """Preview the view from the present labels."""
+        asked, view, self._asked = self._asked, self._view, None
+        for place in [one for one in self._painted.open if view and one[0] == view.name]:
+            if not self._maker.has(self._painted.planes[place[0]], place[1]):
+                yield None
+            self._gather(place)
+        if not self._fitted:
+            self._fit()
+        plane, region = self._in_view()
+        if plane is None or view is None or asked is None or self._head is None:
+            return
+        if self._behind.source == "network":
+            mask = yield from self._network_mask(plane, region)
+        else:
+            for tile in self._missing(plane, region):
+                yield None
+                if not self._see(plane, tile):
+                    return
+            mask = predict_view(self._head, self._maker, plane, region, self._classes)
+        self._shown = time.perf_counter()
+        yield Preview(view, region, mask, self._behind.source, self._shown - asked)
+
+    def _network_mask(
+        self, plane: PlaneFeatures, region: Region
+    ) -> Generator[None, None, NDArray[np.unsignedinteger[Any]]]:
+        model = self.live_model()
+        if model is None:
+            raise BlockSegError("There is no network to preview with; start the training again.")
+        steps = predict(model, plane.pixels, PredictConfig(), region)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                mask: NDArray[np.unsignedinteger[Any]] = end.value.mask
+                return mask
+            yield None
+
+    def _learn(self) -> TrainStep | None:
+        """Take a piece of a step of the network; where it cannot be, the head goes on alone."""
+        try:
+            return self._behind.learn(self._head)
+        except BlockSegError as error:
+            self._say(str(error), "warning")
+            self._full = False
+            return None
+
+    # -- the head --------------------------------------------------------------------------------
+
+    def _can_fit(self) -> bool:
+        return int((self._painted.counts > 0).sum()) >= 2
+
+    def _fit(self) -> None:
+        """Fit the head to all that is gathered, if it is of two classes."""
+        self._fitted = True
+        if not self._painted.has_points:
+            return
+        points, classes, _ = self._painted.points()
+        if len(np.unique(classes.numpy())) < 2:
+            return
+        places = self._painted.gathered()
+        scaling, start = None if self._head is None else self._head.scaling, self._head
+        # What is measured on few tiles is measured again once there are twice as many.
+        if scaling is None or len(places) >= 2 * self._scaled_from:
+            chosen = places[:: -(-len(places) // _SCALING_TILES)]
+            tiles = [self._maker.get(self._painted.planes[name], tile) for name, tile in chosen]
+            scaling, start, self._scaled_from = measure_scaling(tiles), None, len(places)
+        self._head = fit(points, classes, len(self._classes), scaling, start)
+
+    def _gather(self, place: tuple[str, Index]) -> None:
+        self._try(lambda: self._painted.gather(place))
+        self._fitted = False
+
+    def _missing(self, plane: PlaneFeatures, region: Region) -> list[Index]:
+        """Return the tiles in view without features in memory."""
+        return [tile for tile in view_tiles(plane, region) if not self._maker.has(plane, tile)]
+
+    def _see(self, plane: PlaneFeatures, tile: Index) -> bool:
+        """Make the features of a tile in view; where it cannot be, look at nothing."""
+        found = self._try(lambda: self._maker.get(plane, tile))
+        if found is None:
+            self._view = None
+        return found is not None
+
+    # -- labels and images -----------------------------------------------------------------------
+
+    def _take_labels(self) -> None:
+        for name, labels in self._source.changed().items():
+            old = self._labels.get(name)
+            same = old is not None and np.array_equal(old.values, labels.values)
+            if same or (old is None and not labels.values.any()):
+                continue
+            self._try(lambda name=name, labels=labels: self._read_labels(name, labels))  # type: ignore[misc]
+
+    def _read_labels(self, name: str, labels: BlockLabels) -> None:
+        plane = self._plane(name)
+        self._labels[name] = labels
+        self._painted.update(name, plane, labels.grid, self._lookup[labels.values])
+        self._behind.take(name)
+        self._fitted = False
+        self._asked = self._asked or time.perf_counter()
+        if not self._can_fit():
+            self._say("Paint some blocks of at least two classes for a preview.")
+
+    def _plane(self, name: str) -> PlaneFeatures:
+        plane = self._planes.get(name)
+        if plane is None:
+            pixels = self._source.pixels(name)
+            self._normalization = self._normalization or Normalization.for_dtype(pixels.dtype)
+            identity = self._source.identity(name)
+            plane = PlaneFeatures(identity, pixels, self._normalization, self._grid)
+            self._planes[name] = plane
+        return plane
+
+    def _in_view(self) -> tuple[PlaneFeatures | None, Region]:
+        view = self._view
+        plane = None if view is None else self._try(lambda: self._plane(view.name))
+        if view is None or plane is None:
+            self._view = None
+            return None, (0, 0, 0, 0)
+        return plane, clipped(view.region, plane.pixels.shape)
+
+    # -- saying ----------------------------------------------------------------------------------
+
+    def _train_started(self) -> TrainStarted:
+        counts = int(self._painted.counts.sum())
+        held = sum(
+            int((self._painted.holdout.mask(name) & (cells >= 0)).sum())
+            for name, cells in self._painted.cells.items()
+        )
+        return TrainStarted(
+            steps=None,
+            minutes=None,
+            n_images=len(self._painted.planes),
+            n_labelled_blocks=counts,
+            n_train_blocks=counts - held,
+            n_val_blocks=held,
+            validation="superblocks" if held else "none",
+            device=str(self._maker.encoder.device),
+            scale=self._grid.scale,
+            decoder_stride=self._foundation.network.decoder_stride,
+        )
+
+    def _try(self, work: Callable[[], Any]) -> Any:
+        """Do something for one image; what is wrong with it is said, and the rest goes on."""
+        try:
+            return work()
+        except BlockSegError as error:
+            self._say(str(error), "warning")
+            return None
+
+    def _say(self, message: str, level: str = "info") -> None:
+        """Say something, once."""
+        if message not in self._said:
+            self._said.add(message)
+            self._note(message, level)
+
+    def _note(self, message: str, level: str) -> None:
+        self._notices.append(Notice.model_validate({"message": message, "level": level}))

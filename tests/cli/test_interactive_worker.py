@@ -1,0 +1,167 @@
+"""Interactive mode in the worker, driven as a real process on strokes that a journal takes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_blockseg.core.labels import diff
+from napari_blockseg.files.project import Project
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worker_client import Worker
+
+NETWORK = {"weights": "none"}
+TRAIN = {"device": "cpu", "crop": 64}
+#: Blocks (rows, cols) of 16 pixels in the first scene, by class.
+STROKES = {1: (slice(0, 1), slice(0, 8)), 2: (slice(6, 8), slice(0, 2))}
+
+
+@pytest.fixture(scope="module")
+def worker():
+    started = Worker()
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def painting(tmp_path, data, run):
+    """Return a project without labels, open for painting."""
+    root = tmp_path / "scenes.blockseg"
+    classes = data.masks / "classes.json"
+    run("new", root, "--images", data.images, "--classes-json", classes, "--block", 16)
+    with Project.open(root, write=True) as project:
+        yield project
+
+
+def paint(project, image_id, strokes):
+    old = project.load_labels(image_id).values
+    new = old.copy()
+    for value, where in strokes.items():
+        new[where] = value
+    project.record(image_id, diff(old, new), "paint")
+
+
+def begin(worker, project, run, **fields):
+    settings = {"network": NETWORK, "train": TRAIN, "image_id": "scene_0", **fields}
+    return worker.ask("interactive", project=str(project.root), run=run, **settings)
+
+
+def preview_of(worker, project, number, timeout=60):
+    found = worker.wait_for("interactive_preview", number, timeout)
+    return found, tifffile.imread(project.root / found["path"])
+
+
+def stop(worker, number):
+    state = worker.ask("stop")
+    done = worker.wait_for("train_done", number)
+    assert worker.wait_for("state", state)["state"] == "idle"
+    return done
+
+
+def test_features_are_made_before_there_are_strokes_and_found_again(worker, painting):
+    ask = {"project": str(painting.root), "network": NETWORK, "train": TRAIN}
+    first = worker.wait_for("features_done", worker.ask("features", image_id="scene_0", **ask))
+    assert (first["tiles"], first["computed"]) == (1, 1)
+    assert len(list((painting.cache_dir / "features").glob("*.npz"))) == 1
+    again = worker.wait_for("features_done", worker.ask("features", image_id="scene_0", **ask))
+    assert (again["tiles"], again["computed"]) == (1, 0)
+    missing = worker.ask("features", image_id="nothing", **ask)
+    assert worker.wait_for("error", missing)["kind"] == "ProjectError"
+
+
+def test_strokes_become_previews_while_it_runs(worker, painting):
+    number = begin(worker, painting, "quick", full=False)
+    worker.wait_for("train_started", number)
+    paint(painting, "scene_0", {1: STROKES[1]})
+    time.sleep(0.6)
+    assert not any(m["type"] == "interactive_preview" for m in worker.seen)
+    paint(painting, "scene_0", {2: STROKES[2]})
+    found, mask = preview_of(worker, painting, number)
+    assert found["source"] == "interactive"
+    assert found["region"] == [0, 128, 0, 160]
+    assert mask.shape == (128, 160)
+    assert set(np.unique(mask)) == {1, 2}
+    assert found["classes"] == {
+        "field": int((mask == 1).sum()),
+        "wood": int((mask == 2).sum()),
+        "water": 0,
+    }
+    assert (mask[:16, :128] == 1).mean() > 0.9
+    # What is painted while it runs is there within two seconds; nothing restarts.
+    began = time.monotonic()
+    paint(painting, "scene_0", {3: (slice(4, 6), slice(3, 5))})
+    _, mask = preview_of(worker, painting, number)
+    assert time.monotonic() - began < 2
+    assert 3 in mask
+    # Another image's labels count too, and another view is previewed.
+    paint(painting, "scene_1", {1: (slice(0, 1), slice(0, 8))})
+    preview_of(worker, painting, number)
+    look = worker.ask("view", image_id="scene_1", region=[10, 50, 20, 90])
+    assert worker.wait_for("state", look)["state"] == "training"
+    found, mask = preview_of(worker, painting, number)
+    while found["image_id"] != "scene_1":
+        found, mask = preview_of(worker, painting, number)
+    assert found["region"] == [10, 50, 20, 90]
+    assert mask.shape == (40, 70)
+    done = stop(worker, number)
+    assert done["stopped"]
+    assert done["steps"] == 0
+    assert sum(m["type"] == "train_started" for m in worker.seen if m["id"] == number) == 1
+    assert len(list(painting.cache_dir.glob("preview-*.tif"))) <= 4
+
+
+def test_the_network_learns_behind_pauses_and_is_kept(worker, painting, run):
+    paint(painting, "scene_0", STROKES)
+    number = begin(worker, painting, "behind")
+    preview_of(worker, painting, number)
+    step = worker.wait_for("train_step", number)
+    assert step["steps"] is None
+    pause = worker.ask("pause")
+    seen = len(worker.seen)
+    assert worker.wait_for("state", pause)["state"] == "paused"
+    assert sum(m["type"] == "train_step" for m in worker.seen[seen:]) <= 2
+    assert worker.no_more_than(0.7) == []
+    assert worker.wait_for("state", worker.ask("resume"))["state"] == "training"
+    worker.wait_for("train_step", number)
+    live = worker.predict(painting.root, "scene_0", "live", out="predictions/live.tif")
+    worker.wait_for("predict_done", live)
+    done = stop(worker, number)
+    assert done["steps"] >= 2
+    folder = painting.models_dir / "behind"
+    for one in (folder, folder / "last"):
+        assert (one / "model.json").exists()
+        assert (one / "model.safetensors").exists()
+    again = worker.predict(painting.root, "scene_1", "behind")
+    worker.wait_for("predict_done", again)
+    taken = begin(worker, painting, "behind")
+    assert worker.wait_for("error", taken)["kind"] == "ModelError"
+
+
+def test_classes_that_are_added_are_learned(worker, painting):
+    paint(painting, "scene_0", STROKES)
+    number = begin(worker, painting, "more", full=False)
+    preview_of(worker, painting, number)
+    painting.set_classes([*painting.classes, "sky"])
+    assert "starting anew" in worker.wait_for("notice", number)["message"]
+    paint(painting, "scene_0", {4: (slice(3, 5), slice(3, 5))})
+    found, mask = preview_of(worker, painting, number)
+    while 4 not in mask:
+        found, mask = preview_of(worker, painting, number)
+    assert found["classes"]["sky"] > 0
+    stop(worker, number)
+
+
+def test_it_saves_when_its_client_goes_away(worker, painting):
+    """Last of all: it ends the worker that the others have used."""
+    paint(painting, "scene_0", STROKES)
+    number = begin(worker, painting, "left")
+    worker.wait_for("train_step", number)
+    worker.process.stdin.close()
+    assert worker.process.wait(timeout=5) == 0
+    assert (painting.models_dir / "left" / "model.safetensors").exists()
