@@ -23,6 +23,10 @@ _LOOKS_SCALE = 0.3
 _REACH = (0.5, 2.0)
 # The most common class counts at least this share of what the rarest one counts.
 _COMMON = 0.25
+# By then every look is among the chosen: later ones keep only their neighbours away.
+_LOOKED_AT = 256
+# How far a block is felt, in reaches.
+_FELT = 4
 # Diversity is looked for among the best: this many, or this many times what is asked for.
 _POOL, _POOL_FACTOR = 20_000, 10
 _LEAST = 1e-6
@@ -90,8 +94,9 @@ def suggest_blocks(
     the expectation, over the block's own distribution, of ``1 / sqrt(labelled + 1)`` of a class,
     relative to the rarest class and no less than 1/4. ``alike`` is the likeness to the most alike
     block that is labelled (in space) or chosen (in space and looks): ``space + (1 - space) *
-    looks / 2``, both Gaussian. The reach in space shrinks as more blocks are labelled. A block cut
-    off by the image's edge counts by its area.
+    looks / 2``, both Gaussian; looks are compared with the first 256 chosen, by then every look is
+    among them. The reach in space shrinks as more blocks are labelled. A block cut off by the
+    image's edge counts by its area.
     """
     parts = parts or Parts()
     pool = _Pool(planes, labelled, count, parts, seed)
@@ -148,24 +153,26 @@ class _Pool:
         self._plane = number[order]
         self._cell = np.concatenate([np.zeros((0, 2), np.int64), *where])[order]
         self._value_of = np.concatenate([np.zeros(0), *value])[order]
+        self._promise = self._value_of.copy()
         if self._diverse:
+            self._alike = np.zeros(len(order))
+            self._place = [np.full(plane.labels.values.shape, -1) for plane in planes]
+            for one, place in enumerate(self._place):
+                mine = np.flatnonzero(self._plane == one)
+                place[tuple(self._cell[mine].T)] = mine
             looks = [_looks(plane)[tuple(at.T)] for plane, at in zip(planes, where, strict=True)]
             self._looks = _scaled(np.concatenate(looks)[order], planes) if looks else np.zeros(0)
 
     def choose(self, count: int) -> list[tuple[int, int, int, float]]:
         """Return (plane, row, col, score) of at most `count` blocks, best first."""
-        value = self._value_of.copy()
-        alike = np.zeros(len(value))
         chosen = []
-        for _ in range(min(count, len(value))):
-            promise = value * (1.0 - alike)
-            best = int(promise.argmax())
+        for number in range(min(count, len(self._promise))):
+            best = int(self._promise.argmax())
             row, col = (int(i) for i in self._cell[best])
-            chosen.append((int(self._plane[best]), row, col, float(max(promise[best], 0.0))))
+            chosen.append((int(self._plane[best]), row, col, float(self._promise[best])))
+            self._value_of[best] = self._promise[best] = -1.0
             if self._diverse:
-                np.maximum(alike, self._likeness(best), out=alike)
-                alike[best] = 0.0
-            value[best] = -1.0
+                self._keep_away(best, number < _LOOKED_AT)
         return chosen
 
     def _value(
@@ -185,15 +192,33 @@ class _Pool:
             value = value * (grid.block_areas() / grid.block**2)
         return np.clip(value, _LEAST, 1.0)
 
-    def _likeness(self, to: int) -> FloatArray:
-        """Return how alike every block of the pool is to one of them, 0 to 1."""
-        apart = ((self._looks - self._looks[to]) ** 2).sum(1)
-        alike: FloatArray = _ALIKE_BY_LOOKS * np.exp(-0.5 * apart)
-        beside = np.flatnonzero(self._plane == self._plane[to])
-        steps = ((self._cell[beside] - self._cell[to]) ** 2).sum(1)
+    def _keep_away(self, chosen: int, everywhere: bool) -> None:
+        """Lower what blocks promise that are like a chosen one, or only those beside it."""
+        if everywhere:
+            looks = self._alike_by_looks(chosen, slice(None))
+            np.maximum(self._alike, looks, out=self._alike)
+            np.multiply(self._value_of, 1.0 - self._alike, out=self._promise)
+        beside = self._beside(chosen)
+        steps = ((self._cell[beside] - self._cell[chosen]) ** 2).sum(1)
         space = np.exp(-0.5 * steps / self._reach**2)
-        alike[beside] = space + (1.0 - space) * alike[beside]
+        alike = space + (1.0 - space) * self._alike_by_looks(chosen, beside)
+        self._alike[beside] = np.maximum(self._alike[beside], alike)
+        self._promise[beside] = self._value_of[beside] * (1.0 - self._alike[beside])
+        self._alike[chosen], self._promise[chosen] = 0.0, -1.0
+
+    def _alike_by_looks(self, chosen: int, others: Any) -> FloatArray:
+        apart = ((self._looks[others] - self._looks[chosen]) ** 2).sum(1)
+        alike: FloatArray = _ALIKE_BY_LOOKS * np.exp(-0.5 * apart)
         return alike
+
+    def _beside(self, chosen: int) -> NDArray[np.intp]:
+        """Return the places in the pool of the blocks round a block, itself included."""
+        place = self._place[self._plane[chosen]]
+        far = math.ceil(_FELT * self._reach)
+        row, col = self._cell[chosen]
+        near = place[max(row - far, 0) : row + far + 1, max(col - far, 0) : col + far + 1]
+        found: NDArray[np.intp] = near[near >= 0]
+        return found
 
 
 def _best(value: FloatArray, count: int, seed: int) -> NDArray[np.intp]:
