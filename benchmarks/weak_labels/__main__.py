@@ -47,7 +47,7 @@ def main() -> int:
         sys.stderr.write(f"{VARIABLE} is not set: give the folder of the data sets.\n")
         return 1
     options.results.mkdir(parents=True, exist_ok=True)
-    return make(options, peer(options) if options.part == "peers" else network(options))
+    return make(options, peer() if options.part == "peers" else network(options))
 
 
 def parse() -> argparse.Namespace:
@@ -74,11 +74,11 @@ def network(options: argparse.Namespace) -> Callable[[Cell], dict[str, Any]]:
     return run
 
 
-def peer(options: argparse.Namespace) -> Callable[[Cell], dict[str, Any]]:
+def peer() -> Callable[[Cell], dict[str, Any]]:
     """Return what makes a cell of `peers`."""
     from peers import run_peer
 
-    return lambda cell: run_peer(cell, options.work)
+    return run_peer
 
 
 def make(options: argparse.Namespace, run: Callable[[Cell], dict[str, Any]]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from data_sets import Source
 from plan import DATA, Cell
+from scipy import ndimage
 
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.suggest import suggest_blocks
@@ -26,15 +27,15 @@ FIRST = 1 / 3
 Learn = Callable[[list[TrainingImage], Path], Model]
 
 
-def painted(cell: Cell, learn: Learn, work: Path) -> list[TrainingImage]:
+def painted(cell: Cell, learn: Learn | None = None, work: Path = Path()) -> list[TrainingImage]:
     """Return the training images with the labels of a cell.
 
     Parameters
     ----------
     cell : Cell
         Whose labels.
-    learn : callable
-        Trains what suggests blocks; called for "suggested10" only.
+    learn : callable, optional
+        Trains what suggests blocks; needed for "suggested10" only.
     work : Path
         Folder for that network.
     """
@@ -48,8 +49,19 @@ def painted(cell: Cell, learn: Learn, work: Path) -> list[TrainingImage]:
     if cell.choice == "random10":
         return _drawn(images, SHARE, cell.seed)
     if cell.choice == "suggested10":
+        if learn is None:
+            raise ValueError(f"{cell.name}: blocks are suggested by a network, and none was given.")
         return _suggested(images, n_classes, cell.seed, learn, work)
     return images
+
+
+def strokes(images: list[TrainingImage], n_classes: int) -> int:
+    """Return how many strokes of a brush the labels take: one a connected region of one class."""
+    return sum(
+        int(ndimage.label(image.labels.values == value)[1])
+        for image in images
+        for value in range(1, n_classes + 1)
+    )
 
 
 def _drawn(images: list[TrainingImage], share: float, seed: int) -> list[TrainingImage]:

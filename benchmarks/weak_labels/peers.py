@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from data_sets import Source, score_masks
-from painting import painted
+from painting import painted, strokes
 from plan import DATA, Cell
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
@@ -43,11 +42,11 @@ STRIDE = {"filters": 1, "deep": 4}
 Describe = Callable[[torch.Tensor], np.ndarray]
 
 
-def run_peer(cell: Cell, work: Path) -> dict[str, Any]:
+def run_peer(cell: Cell) -> dict[str, Any]:
     """Fit one peer to the labels of a cell, and score it on the test images."""
     started, cpu = time.monotonic(), time.process_time()
     data = DATA[cell.data]
-    images = painted(cell, _no_learning, work)
+    images = painted(cell)
     classes = Source(data, "train").classes
     method, kind = cell.recipe.split("_")
     grid = WorkingGrid.for_scale(cell.block, data.scale)
@@ -76,6 +75,7 @@ def run_peer(cell: Cell, work: Path) -> dict[str, Any]:
         "features": features.shape[1],
         "places": len(features),
         "labelled_blocks": sum(image.labels.n_labelled for image in images),
+        "strokes": strokes(images, len(classes)),
         "seconds_training": round(time.monotonic() - started, 1),
         "test": score_masks(predicted, Source(data, "test")),
         "seconds": round(time.monotonic() - started, 1),
@@ -86,9 +86,7 @@ def run_peer(cell: Cell, work: Path) -> dict[str, Any]:
 def filters(image: torch.Tensor) -> np.ndarray:
     """Return scikit-image's features at scales of 1 to 16 pixels, (rows, cols, n)."""
     pixels = image.permute(1, 2, 0).numpy()
-    found = multiscale_basic_features(
-        pixels, channel_axis=-1, sigma_min=1, sigma_max=16, num_workers=1
-    )
+    found = multiscale_basic_features(pixels, channel_axis=-1, sigma_min=1, sigma_max=16)
     return np.asarray(found, np.float32)
 
 
@@ -115,10 +113,6 @@ class Frozen:
         ]
         rows, cols = (-(-length // stride) for length in image.shape[-2:])
         return torch.cat(even, 1)[0, :, :rows, :cols].permute(1, 2, 0).numpy()
-
-
-def _no_learning(*args: Any) -> Any:
-    raise ValueError("Peers have no cells with suggested blocks.")
 
 
 def _places(cells: np.ndarray, grid: WorkingGrid, stride: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_sets import Source, score
-from painting import painted
+from painting import painted, strokes
 from plan import DATA, RECIPES, Cell
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
@@ -75,6 +75,7 @@ def run_cell(cell: Cell, work: Path, steps: int | None = None) -> dict[str, Any]
         "train": config.model_dump(mode="json"),
         "network": NETWORK.model_dump(mode="json"),
         "labelled_blocks": sum(image.labels.n_labelled for image in images),
+        "strokes": strokes(images, len(classes)),
         "blocks_of_class": [int(n) for n in sum(i.labels.counts(len(classes)) for i in images)[1:]],
         "losses": [round(loss, 4) for loss in losses],
         "loss_first_tenth": statistics.fmean(losses[:tenth]),
@@ -101,5 +102,10 @@ def adopted(cell: Cell) -> dict[str, Any] | None:
     if not same or NetworkConfig(**found["network"]) != NETWORK:
         return None
     kept = {key: value for key, value in found.items() if key not in ("losses", "owned_blocks")}
-    source = f"{path.parent.name}/{path.name}"
-    return {**kept, "cell": cell.to_dict(), "adopted_from": source}
+    images = painted(cell)
+    return {
+        **kept,
+        "cell": cell.to_dict(),
+        "strokes": strokes(images, len(found["classes"])),
+        "adopted_from": f"{path.parent.name}/{path.name}",
+    }

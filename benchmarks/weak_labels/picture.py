@@ -1,0 +1,65 @@
+"""Test mIoU against seconds of simulated annotation, one panel a data set."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from outcomes import BLOCK_SECONDS, STROKE_SECONDS, Study
+from plan import BASELINE, CARRIED, CLAIM, DATA, Cell
+
+from napari_blockseg.cli.pictures.chart import GREY, Axes, Color, Page, legend
+
+#: Of Okabe and Ito's colors, safe for color-blind eyes.
+_COLORS: list[Color] = [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0)]
+_RECIPES = (*CARRIED, BASELINE, "linear_deep", "forest_deep", "forest_filters")
+COLORS: dict[str, Color] = dict(zip(_RECIPES, _COLORS, strict=False))
+_WIDTH, _GAP = 300, 370
+
+
+def draw_annotation(study: Study, path: Path) -> None:
+    """Draw what is known; dense masks are a line across, their annotation time is not simulated."""
+    page = Page(1140, 560)
+    for i, data in enumerate(DATA):
+        points = {recipe: _points(study, data, recipe) for recipe in COLORS}
+        known = [point for curve in points.values() for point in curve]
+        dense = study.score(Cell(data, 1, "all", "block", 0), CLAIM[data])
+        if not known:
+            continue
+        heights = [y for _, y, _ in known] + ([dense.mean] if dense else [])
+        low, high = min(heights) - 0.03, max(heights) + 0.03
+        first = math.floor(min(x for x, _, _ in known))
+        last = math.ceil(max(x for x, _, _ in known))
+        left = 60 + i * _GAP
+        axes = Axes(page, left, 60, left + _WIDTH, 400, (first, max(last, first + 1)), (low, high))
+        x_ticks = [(float(x), f"{10**x:g}") for x in range(first, max(last, first + 1) + 1)]
+        y_ticks = [(y / 20, f"{y / 20:.2f}") for y in range(20) if low <= y / 20 <= high]
+        axes.frame(data, x_ticks, y_ticks, "seconds of annotation (simulated)")
+        if dense:
+            ends = [axes.place(x, dense.mean) for x in (first, max(last, first + 1))]
+            page.line(ends, GREY, 1.5, dash=6)
+        for recipe, color in COLORS.items():
+            for x, y, text in points[recipe]:
+                place = axes.place(x, y)
+                page.dot(*place, 4.5, color)
+                if recipe == _RECIPES[0]:
+                    page.text(place[0] + 8, place[1], text, 10, GREY, "lm")
+    y = legend(page, 60, 470, 1000, list(COLORS.items()))
+    note = (
+        f"Test mIoU over resolvable classes, mean over the seeds there are; dashed: dense masks. "
+        f"Assumed: {STROKE_SECONDS:g} s to start a stroke and {BLOCK_SECONDS:g} s a block, one "
+        "stroke for each connected region of one class; an isolated block is a stroke of its own."
+    )
+    page.save(path, page.wrapped(60, y + 4, note, 1020, 12) + 10)
+
+
+def _points(study: Study, data: str, recipe: str) -> list[tuple[float, float, str]]:
+    """Return log10 of seconds, mIoU and what is painted, of every kind of labels."""
+    kinds = dict.fromkeys((c.block, c.choice) for c in study.found if c.data == data)
+    points = []
+    for block, choice in kinds:
+        cell = Cell(data, block, choice, recipe, 0)
+        seconds, score = study.seconds(cell), study.score(cell)
+        if seconds and score is not None:
+            points.append((math.log10(seconds), score.mean, f"{block} {choice}"))
+    return points
