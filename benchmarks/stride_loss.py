@@ -150,7 +150,7 @@ def compare(outcomes: list[Outcome]) -> dict[str, Any]:
 
 def predicted_ratio(energy: float) -> tuple[float, float, float]:
     """Return what the plugin predicts where everything is painted: ratio, low, high."""
-    from napari_blockseg.core.advice.strides import LabelEnergy, stride_candidates
+    from napari_blockseg.core.advice import LabelEnergy, stride_candidates
 
     known = LabelEnergy((FULL, 8), (1.0, 1.0 - energy), (0.0, 0.0), 1.0, 10**6, 1.0)
     one = stride_candidates(known)[-1]
@@ -159,7 +159,7 @@ def predicted_ratio(energy: float) -> tuple[float, float, float]:
 
 def drawn(images: int) -> list[dict[str, Any]]:
     """Return the energy beyond a cell of 4 image pixels, from blocks and from dense masks."""
-    from napari_blockseg.core.advice.strides import label_energy
+    from napari_blockseg.core.advice import label_energy
     from napari_blockseg.core.labels import BlockLabels
 
     rows = []

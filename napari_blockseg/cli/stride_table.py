@@ -14,7 +14,7 @@ def describe_choice(choice: StrideChoice) -> str:
     """Return the choice as text for a terminal."""
     parts = []
     if choice.candidates:
-        header = ["decoder stride", "pixels", "label energy kept", "mIoU kept", "likely"]
+        header = ["decoder stride", "cell, pixels", "label energy kept", "mIoU kept", "likely"]
         header += ["computing", ""]
         rows = [_row(one, choice) for one in choice.candidates]
         parts = [table(header, rows)]

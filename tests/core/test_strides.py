@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from napari_blockseg.core.advice import (
     measured_losses,
     stride_candidates,
 )
+from napari_blockseg.core.advice.label_energy import _WINDOW
 from napari_blockseg.core.advice.stride_constants import COSTS, LOSS_PER_ENERGY
-from napari_blockseg.core.advice.strides import _WINDOW
 from napari_blockseg.core.analysis import Analysis, TruncationTrial
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.spectrum import label_spectrum
@@ -252,8 +253,8 @@ def test_thin_stripes_keep_the_full_grid_and_say_what_they_would_lose():
     assert chosen.stride == 4
     assert "full grid" in chosen.summary
     assert "Cells of 16 pixels (stride 8) would cost about" in chosen.reason
-    assert "more than the 1.0 % that is allowed" in chosen.reason
-    assert "Blocks of 16 pixels show no finer detail" in chosen.reason
+    assert "more than the 1.0 % that the stride tolerance allows" in chosen.reason
+    assert "Your blocks of 16 pixels cannot show finer detail" in chosen.reason
 
 
 @pytest.mark.parametrize(
@@ -317,6 +318,14 @@ def test_known_costs_fall_with_the_stride():
             assert list(costs) == sorted(costs)
             assert costs[4] == 1
     assert known_costs("unheard-of", "light", 16) == {}
+
+
+def test_the_costs_are_those_that_were_counted():
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "stride_cost.json"
+    counted = json.loads(path.read_text("utf-8"))["costs"]
+    for (network, form), by_output in COSTS.items():
+        written = json.loads(json.dumps(by_output))
+        assert written == counted[f"{network} {form}"]
 
 
 def test_a_choice_survives_json_and_takes_unknown_keys():

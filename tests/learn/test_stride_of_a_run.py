@@ -14,7 +14,7 @@ from napari_blockseg.core.analysis import Analysis, TruncationTrial, save_analys
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import BlockSegError, ModelError
 from napari_blockseg.core.labels import BlockLabels
-from napari_blockseg.core.reports import TrainStarted
+from napari_blockseg.core.reports import TrainStarted, report_from_json, to_json
 from napari_blockseg.learn.checkpoint import load_model, load_spec
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.resume import RESUME_FILE
@@ -69,6 +69,7 @@ def test_a_chosen_stride_is_built_said_and_stored(begin, halves, tmp_path):
     assert said.decoder_stride == 16
     assert said.stride_choice.stride == 16
     assert [one.stride for one in said.stride_choice.candidates] == [4, 8, 16]
+    assert report_from_json(to_json(said)) == said, "as the worker sends it"
     spec = load_spec(tmp_path / "run")
     assert spec.stride_choice == said.stride_choice
     assert spec.network.decoder_stride == 16

@@ -7,6 +7,7 @@ from napari_blockseg.core.advice.estimate import (
     estimate_ceilings,
     estimate_from_counts,
 )
+from napari_blockseg.core.advice.label_energy import LabelEnergy, label_energy
 from napari_blockseg.core.advice.recommend import (
     MIN_OWNED_BLOCKS,
     TRAINED_GOAL,
@@ -15,10 +16,8 @@ from napari_blockseg.core.advice.recommend import (
 )
 from napari_blockseg.core.advice.stride_words import choose_stride, kept_choice, only_choice
 from napari_blockseg.core.advice.strides import (
-    LabelEnergy,
     choose_candidate,
     known_costs,
-    label_energy,
     measured_losses,
     stride_candidates,
 )

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from napari_blockseg.core.advice.strides import (
-    FULL,
-    LabelEnergy,
-    choose_candidate,
-    stride_candidates,
-)
+from napari_blockseg.core.advice.label_energy import LabelEnergy
+from napari_blockseg.core.advice.strides import FULL, choose_candidate, stride_candidates
 from napari_blockseg.core.spectrum import MIN_BLOCKS, MIN_COVERAGE
 from napari_blockseg.core.stride_choice import StrideCandidate, StrideChoice
 
@@ -104,7 +100,10 @@ def _reason(
 ) -> str:
     coarser = [one for one in candidates if one.stride > chosen.stride]
     if chosen.stride == candidates[0].stride:
-        text = f"Decoder stride {chosen.stride}, the full grid."
+        text = (
+            f"Decoder stride {chosen.stride}, the full grid: the network works on cells of "
+            f"{chosen.stride / scale:g} pixels of your images."
+        )
     else:
         text = (
             f"Decoder stride {chosen.stride}: the network works on cells of "
@@ -124,13 +123,13 @@ def _reason(
         return (
             f"{text}; too little is painted to be sure that it stays below {_percent(tolerance)}."
         )
-    return f"{text}, more than the {_percent(tolerance)} that is allowed."
+    return f"{text}, more than the {_percent(tolerance)} that the stride tolerance allows."
 
 
 def _blocks(block: int) -> str:
     return (
-        f" Blocks of {block} pixels show no finer detail: between them borders are taken to be "
-        "straight, and what is thinner than a block is not seen."
+        f" Your blocks of {block} pixels cannot show finer detail: borders are taken to be "
+        "straight between them, and what is thinner than a block is not seen."
     )
 
 
