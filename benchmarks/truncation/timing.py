@@ -70,7 +70,7 @@ def measure_timing(
         "threads": torch.get_num_threads(),
         "clock": "CPU" if torch.get_num_threads() == 1 else "wall",
         "machine": machine(),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average": _load(),
         "image": [SIDE, SIDE],
         "classes": N_CLASSES,
         "rounds": {"inference": rounds, "steps": steps},
@@ -82,17 +82,23 @@ def measure_timing(
     }
     single, same = _without_twins(variants)
     _say(f"{len(single)} networks")
-    _measure_inference(single, found, rounds)
-    _measure_steps(single, found, steps)
-    _measure_memory(single, found)
-    for name, twin in same.items():
-        found["variants"][name] = found["variants"][twin] | {"same_network_as": twin}
-    found["load_average_after"] = (
-        round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    )
-    text = json.dumps(found, indent=1) + "\n"
-    (results / "timing.json").write_text(text, encoding="utf-8")
+    for part in (
+        lambda: _measure_inference(single, found, rounds),
+        lambda: _measure_steps(single, found, steps),
+        lambda: _measure_memory(single, found),
+    ):
+        part()
+        for name, twin in same.items():
+            found["variants"][name] = found["variants"][twin] | {"same_network_as": twin}
+        found["load_average_after"] = _load()
+        # What is measured is safe, whatever the next part does.
+        text = json.dumps(found, indent=1) + "\n"
+        (results / "timing.json").write_text(text, encoding="utf-8")
     return 0
+
+
+def _load() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 _PLAIN = Variant("", "")
