@@ -298,13 +298,12 @@ class PredictJobs(WorkerJob):
         self._set_opacity()
 
     def _show_uncertainty(self, task: PredictTask, values: np.ndarray) -> None:
-        image, labels = self._session.image_layer(), self._session.labels()
-        if not self._panel.value().uncertainty or image is None or labels is None:
+        blocks = self._session.labels_layer()
+        if not self._panel.value().uncertainty or blocks is None:
             return
-        grid = labels.grid
-        if task.region is None or task.region == whole_blocks(task.region, grid):
+        if task.region is None or task.region == whole_blocks(task.region, blocks.grid):
             n_classes = len(self._session.classes)
-            self._unsure.show(image, grid, values, task.region, task.index, n_classes)
+            self._unsure.show(blocks, values, task.region, task.index, n_classes)
 
     # -- showing -------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from napari_blockseg.ui.geometry import TRANSFORM_EVENTS, block_affine, copied_d
 if TYPE_CHECKING:
     import napari
 
+    from napari_blockseg.ui.layer import BlockLabelsLayer
+
 NAME = "uncertainty"
 _COLORMAP = "inferno"
 Region = tuple[int, int, int, int]
@@ -56,8 +58,7 @@ class UncertaintyView:
 
     def show(
         self,
-        image: Image,
-        grid: BlockGrid,
+        blocks: BlockLabelsLayer,
         values: np.ndarray,
         region: Region | None,
         slice_index: tuple[int, ...],
@@ -67,10 +68,8 @@ class UncertaintyView:
 
         Parameters
         ----------
-        image : napari Image
-            The shown image.
-        grid : BlockGrid
-            Its blocks.
+        blocks : BlockLabelsLayer
+            The blocks of the shown image; the layer goes below them, over all else.
         values : (rows, cols) float array
             Entropy over its maximum, of every pixel of the region; shown averaged per block.
         region : (row0, row1, col0, col1) or None
@@ -80,10 +79,11 @@ class UncertaintyView:
         n_classes : int
             How many classes there are: sets what is drawn brightest.
         """
+        image, grid = blocks.image, blocks.grid
         there = self.layer is not None and self.layer in self._viewer.layers
         if not there or self._image is not image or self._grid != grid:
             self.clear()
-            self._add(image, grid, n_classes)
+            self._add(blocks, n_classes)
         row0, row1, col0, col1 = region or (0, grid.pixel_rows, 0, grid.pixel_cols)
         means = block_means(values, BlockGrid((row1 - row0, col1 - col0), grid.block))
         rows = slice(row0 // grid.block, row0 // grid.block + means.shape[0])
@@ -100,7 +100,8 @@ class UncertaintyView:
             self._viewer.layers.remove(self.layer)
         self.layer = self._image = self._grid = None
 
-    def _add(self, image: Image, grid: BlockGrid, n_classes: int) -> None:
+    def _add(self, blocks: BlockLabelsLayer, n_classes: int) -> None:
+        image, grid = blocks.image, blocks.grid
         layer = Image(
             # napari draws NaN as nothing
             np.full(grid.shape, np.nan, np.float32),
@@ -114,7 +115,7 @@ class UncertaintyView:
         layer.contrast_limits_range = (0.0, 1.0)
         selected = set(self._viewer.layers.selection)
         active = self._viewer.layers.selection.active
-        self._viewer.layers.insert(self._viewer.layers.index(image) + 1, layer)
+        self._viewer.layers.insert(self._viewer.layers.index(blocks), layer)
         self._viewer.layers.selection = selected
         self._viewer.layers.selection.active = active
         self.layer, self._image, self._grid = layer, image, grid

@@ -180,7 +180,7 @@ class PredictPanel(QWidget):
         self.model.setMinimumContentsLength(12)
         self.model.currentIndexChanged.connect(self._on_changed)
         self.opacity = self._make_slider(PredictChoice().opacity)
-        self.uncertainty = QCheckBox("Unsure")
+        self.uncertainty = QCheckBox("Uncertainty")
         self.uncertainty.setToolTip(
             "Show where the network is unsure, block by block: dark sure, bright torn between two "
             "classes. The slider sets how strongly."

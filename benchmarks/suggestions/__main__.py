@@ -1,0 +1,103 @@
+"""Does it pay to label the suggested blocks? A simulated annotator; one JSON a cell, resumable.
+
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/suggestions train --minutes 75
+    python benchmarks/suggestions summary
+
+Everyone begins with the same 1 % of the blocks, drawn at random. Then the annotator labels blocks,
+up to 2, 5, 10 and 20 %: at random, where the network of the step before is most unsure
+("uncertainty"), or as it suggests ("diverse"). Each network is trained anew from the encoder's
+weights on what is labelled, and scored on the test images.
+
+`train` makes the cells that have no result yet, in the order of ``plan.py``, and starts none that
+would not end in time; run it again to go on. Labels and models that other cells add to are kept
+under ``--work``; lost ones are made again. `summary` writes tables and a picture from whatever
+cells exist. ``--data NAME`` and ``--seeds N`` do a part; ``--steps N`` tries the machinery out and
+belongs with another ``--results`` and ``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from camvid_blocks import machine
+from data_sets import VARIABLE
+from plan import DATA, SEEDS, Cell, cells
+
+RESULTS = Path(__file__).parent.parent / "results" / "suggestions"
+
+
+def main() -> int:
+    """Run one part of the study; return the exit code."""
+    options = parse()
+    if options.part == "summary":
+        from summary import summarize
+
+        return summarize(options.results)
+    if VARIABLE not in os.environ:
+        sys.stderr.write(f"{VARIABLE} is not set: give the folder of the data sets.\n")
+        return 1
+    options.results.mkdir(parents=True, exist_ok=True)
+    return train(options)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("part", choices=("train", "summary"))
+    parser.add_argument("--minutes", type=float, default=75.0, help="of `train`")
+    parser.add_argument("--data", choices=tuple(DATA), help="only this data set")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first N seeds")
+    parser.add_argument("--steps", type=int, help="instead of the plan's")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, default=Path("suggestions_models"))
+    return parser.parse_args()
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train missing cells until the time is up."""
+    from training import run_cell
+
+    start, longest = time.monotonic(), 0.0
+    for cell in wanted(options):
+        path = options.results / f"{cell.name}.json"
+        if path.exists():
+            continue
+        left = options.minutes * 60 - (time.monotonic() - start)
+        if left < longest * 1.2:
+            sys.stdout.write(f"{left:.0f} s left: the rest waits for the next run.\n")
+            break
+        result = run_cell(cell, options.work, options.steps)
+        longest = max(longest, result["seconds"])
+        result |= {
+            "command": f"python benchmarks/suggestions train --minutes {options.minutes:g}",
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "machine": machine(),
+        }
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+        miou = result["test"]["miou"]
+        sys.stdout.write(f"{cell.name}: mIoU {miou:.3f} in {result['seconds']:.0f} s\n")
+        sys.stdout.flush()
+    return 0
+
+
+def wanted(options: argparse.Namespace) -> list[Cell]:
+    """Return the cells that the options name."""
+    return [
+        cell
+        for cell in cells()
+        if options.data in (None, cell.data) and cell.seed in SEEDS[: options.seeds]
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
