@@ -1,8 +1,8 @@
 """Outlines of the blocks to label next, drawn over the canvas as wide at any zoom.
 
 Plain vispy lines, as in :mod:`napari_blockseg.ui.overlay`. A napari Shapes layer would do too, but
-the first one in a process holds the GUI for a second (and for many on a fresh installation, while
-its accelerator compiles), and its lines grow with the zoom.
+the first one in a process holds the GUI noticeably (longer on a fresh installation, while its
+accelerator compiles), and its lines grow with the zoom.
 """
 
 from __future__ import annotations
