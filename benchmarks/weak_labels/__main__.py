@@ -1,16 +1,18 @@
 """How well do block labels teach, with which loss, and against what others do? One JSON a cell.
 
+    BLOCKSEG_DATA=... python benchmarks/weak_labels adopt
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels screen --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels train --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels peers --minutes 75
+    OMP_NUM_THREADS=1 python benchmarks/weak_labels cost
     python benchmarks/weak_labels summary
 
-`screen` tries every loss on one data set, `train` compares the chosen ones with dense masks on all
-of them, `peers` fits forests and linear heads to the same labels. Each makes the cells that have
-no result yet, in the order of ``plan.py``, and starts none that would not end in time; run it again
-to go on. Cells that the spectral study has trained with the same settings are taken from there
-(``--retrain`` trains them again). `summary` writes tables and a picture from whatever exists;
-missing cells are shown as missing. ``--cell NAME`` makes one cell; ``--steps N`` tries the
+`adopt` takes cells over that the spectral study has trained with the same settings. `screen` tries
+every loss on one data set, `train` compares the chosen ones with dense masks on all, `peers`
+fits forests and linear heads to the same labels. Each makes the cells that have no result yet, in
+the order of ``plan.py``, and starts none that would not end in time; run it again to go on. `cost`
+measures what losses cost beside the network. `summary` writes tables and a picture from whatever
+exists; missing cells are shown as missing. ``--cell NAME`` makes one cell; ``--steps N`` tries the
 machinery out and belongs with another ``--results``.
 """
 
@@ -43,35 +45,50 @@ def main() -> int:
         from summary import summarize
 
         return summarize(options.results)
+    if options.part == "cost":
+        from cost import measure_cost
+
+        options.results.mkdir(parents=True, exist_ok=True)
+        return measure_cost(options.results)
     if VARIABLE not in os.environ:
         sys.stderr.write(f"{VARIABLE} is not set: give the folder of the data sets.\n")
         return 1
     options.results.mkdir(parents=True, exist_ok=True)
+    if options.part == "adopt":
+        return adopt(options.results)
     return make(options, peer() if options.part == "peers" else network(options))
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("part", choices=(*CELLS, "summary"))
+    parser.add_argument("part", choices=("adopt", *CELLS, "cost", "summary"))
     parser.add_argument("--minutes", type=float, default=75.0)
     parser.add_argument("--cell", help="only this one")
     parser.add_argument("--steps", type=int, help="instead of the plan's")
-    parser.add_argument("--retrain", action="store_true", help="take no cell from elsewhere")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=Path("weak_labels_models"))
     return parser.parse_args()
 
 
+def adopt(results: Path) -> int:
+    """Take over what the spectral study has made."""
+    from training import adopted
+
+    for cell in dict.fromkeys([*screen_cells(), *train_cells()]):
+        path = results / f"{cell.name}.json"
+        found = None if path.exists() else adopted(cell)
+        if found is not None:
+            write(path, found)
+            sys.stdout.write(f"{cell.name}: from {found['adopted_from']}\n")
+    return 0
+
+
 def network(options: argparse.Namespace) -> Callable[[Cell], dict[str, Any]]:
     """Return what makes a cell of `screen` and `train`."""
-    from training import adopted, run_cell
+    from training import run_cell
 
-    def run(cell: Cell) -> dict[str, Any]:
-        found = None if options.retrain or options.steps else adopted(cell)
-        return run_cell(cell, options.work, options.steps) if found is None else found
-
-    return run
+    return lambda cell: run_cell(cell, options.work, options.steps)
 
 
 def peer() -> Callable[[Cell], dict[str, Any]]:
@@ -95,19 +112,23 @@ def make(options: argparse.Namespace, run: Callable[[Cell], dict[str, Any]]) -> 
         begun = time.monotonic()
         result = run(cell)
         longest = max(longest, time.monotonic() - begun)
-        if "adopted_from" not in result:
-            result |= {
-                "command": f"python benchmarks/weak_labels {options.part}",
-                "threads": os.environ.get("OMP_NUM_THREADS"),
-                "machine": machine(),
-            }
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-        said = f"{cell.name}: mIoU {result['test']['miou']:.3f} in {result['seconds']:.0f} s"
-        sys.stdout.write(f"{said}{' (taken over)' if 'adopted_from' in result else ''}\n")
+        result |= {
+            "command": f"python benchmarks/weak_labels {options.part}",
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "machine": machine(),
+        }
+        write(path, result)
+        miou = result["test"]["miou"]
+        sys.stdout.write(f"{cell.name}: mIoU {miou:.3f} in {result['seconds']:.0f} s\n")
         sys.stdout.flush()
     return 0
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Write a cell's file as a whole."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 if __name__ == "__main__":
