@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +18,8 @@ from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.reports import Notice
 
 if TYPE_CHECKING:
+    from napari_blockseg.files.images import OpenedImage
     from napari_blockseg.learn.checkpoint import Model
-
-
-ENGINES = ("auto", "torch", "onnx")
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Work:
     Parameters
     ----------
     engine : str
-        One of `ENGINES`; once a model is ready, what it runs on.
+        What the model runs on, once it is ready: "torch" or "onnx".
     kept, computed : float
         Pixels at working scale: of the images, and of all tiles with their context.
     """
 
-    engine: str = "auto"
+    engine: str = ""
     kept: float = 0.0
     computed: float = 0.0
 
@@ -61,18 +60,16 @@ class Work:
             f"{self.kept_share:.0%} of them are kept (the rest is what tiles see around them)."
         )
 
-    def made_ready(self, model: Model, n_pixels: float) -> Model:
+    def made_ready(self, model: Model, config: PredictConfig, n_pixels: float) -> Model:
         """Return the model as it predicts fastest for so many pixels of images."""
         from napari_blockseg.learn.engine import engine_name, for_prediction
 
-        ready = for_prediction(model, self.engine, n_pixels * model.spec.grid.scale**2)  # type: ignore[arg-type]
+        ready = for_prediction(model, config.engine, n_pixels * model.spec.grid.scale**2)
         self.engine = engine_name(ready)
         return ready
 
     def add(self, model: Model, config: PredictConfig, shape: Sequence[int]) -> None:
         """Count an image of this shape: leading axes, rows, cols, channels."""
-        import math
-
         from napari_blockseg.learn.stitching import kept_share
 
         halo = model.network.halo if config.halo is None else config.halo
@@ -98,15 +95,7 @@ def predict(
         int | None, config_option(PredictConfig, "batch_size", advanced=True)
     ] = None,
     device: Annotated[str | None, config_option(PredictConfig, "device")] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            metavar="auto|torch|onnx",
-            help="What computes. 'auto' takes ONNX Runtime on a CPU for much work, if installed.",
-            rich_help_panel="Fine tuning",
-        ),
-    ] = "auto",
+    engine: Annotated[str | None, config_option(PredictConfig, "engine", advanced=True)] = None,
     axes: Annotated[
         str | None,
         typer.Option("--axes", metavar="YX|YXC|...", help="Axes of the images, if they don't say."),
@@ -114,17 +103,15 @@ def predict(
     json: JsonFile = None,
 ) -> None:
     """Write a dense mask for each image."""
-    if engine not in ENGINES:
-        raise typer.BadParameter(f"Got engine {engine!r}; expected {', '.join(ENGINES)}.")
     config = config_from_options(
-        PredictConfig, tile=tile, halo=halo, batch_size=batch_size, device=device
+        PredictConfig, tile=tile, halo=halo, batch_size=batch_size, device=device, engine=engine
     )
     sources = find_sources(images, axes)
     from napari_blockseg.learn.checkpoint import load_model
 
     loaded = load_model(Path(model), device=config.device)
     start = time.monotonic()
-    work = Work(engine)
+    work = Work()
     written = predict_files(loaded, sources, Path(out), config, probabilities, work)
     seconds = time.monotonic() - start
     say(f"Wrote {len(written)} masks to {out} in {seconds:.1f} s. {work}".strip())
@@ -171,8 +158,8 @@ def predict_files(
     work: Work | None = None,
 ) -> dict[str, str]:
     """Predict images one by one and return the masks written, by image id; `work` is filled."""
-    from napari_blockseg.files.images import read_image
-    from napari_blockseg.files.masks import write_classes_json, write_mask
+    from napari_blockseg.files.images import open_image
+    from napari_blockseg.files.masks import write_classes_json
 
     out.mkdir(parents=True, exist_ok=True)
     write_classes_json(out, model.spec.classes)
@@ -183,21 +170,46 @@ def predict_files(
         for number, source in enumerate(sources):
             if asked.is_set():
                 break
-            data = read_image(source.path, source.axes)
+            image = open_image(source.path, source.axes)
             step = _part_of(advance, number, len(sources), source.image_id)
             if ready is None:
                 # The others are taken to be like the first: this only chooses what computes.
-                n_pixels = data.pixels.size / data.pixels.shape[-1] * len(sources)
-                ready = work.made_ready(model, n_pixels)
-            mask, chances = predict_planes(ready, data.pixels, config, step, probabilities)
-            work.add(ready, config, data.pixels.shape)
+                n_pixels = math.prod(image.info.spatial_shape) * len(sources)
+                ready = work.made_ready(model, config, n_pixels)
             suffix = ".tif" if source.path.suffix.lower() in (".tif", ".tiff") else ".png"
             path = out / f"{source.image_id}{suffix}"
-            write_mask(path, mask, model.spec.classes, like=data.info)
-            if chances is not None:
-                _write_probabilities(out / "probabilities" / f"{source.image_id}.tif", chances)
+            chances = out / "probabilities" / f"{source.image_id}.tif" if probabilities else None
+            _predict_image(ready, image, config, step, path, chances)
+            work.add(ready, config, image.pixels.shape)
             written[source.image_id] = str(path)
     return written
+
+
+def _predict_image(
+    model: Model,
+    image: OpenedImage,
+    config: PredictConfig,
+    advance: Advance,
+    path: Path,
+    chances: Path | None,
+) -> None:
+    """Predict every plane of an image into files; neither image nor mask is held whole."""
+    import numpy as np
+
+    from napari_blockseg.cli.rowsinks import MaskFiles
+    from napari_blockseg.learn.predict import predict_into
+
+    indices = list(np.ndindex(image.pixels.shape[:-3]))
+    with MaskFiles(path, model.spec.classes, image.info, chances) as files:
+        for number, index in enumerate(indices):
+            steps = predict_into(
+                files.plane(number),
+                model,
+                image.pixels[index],
+                config,
+                probabilities=chances is not None,
+            )
+            _finish(steps, _part_of(advance, number, len(indices), ""))
 
 
 def predict_planes(
@@ -214,12 +226,15 @@ def predict_planes(
     """
     import numpy as np
 
+    from napari_blockseg.learn.predict import predict as predict_tiles
+
     leading = pixels.shape[:-3]
     indices = list(np.ndindex(leading))
     masks, chances = [], []
     for number, index in enumerate(indices):
         step = _part_of(advance, number, len(indices), "")
-        prediction = _finish(model, pixels[index], config, step, probabilities)
+        steps = predict_tiles(model, pixels[index], config, probabilities=probabilities)
+        prediction = _finish(steps, step)
         masks.append(prediction.mask)
         chances.append(prediction.probabilities)
     mask = np.stack(masks).reshape(*leading, *masks[0].shape)
@@ -228,13 +243,8 @@ def predict_planes(
     return mask, np.stack(chances).reshape(*leading, *chances[0].shape)
 
 
-def _finish(
-    model: Model, plane: Any, config: PredictConfig, advance: Advance, probabilities: bool
-) -> Any:
-    """Run one prediction to its end and return it."""
-    from napari_blockseg.learn.predict import predict as predict_tiles
-
-    steps = predict_tiles(model, plane, config, probabilities=probabilities)
+def _finish(steps: Generator[Any, None, Any], advance: Advance) -> Any:
+    """Run one prediction to its end and return what it returns."""
     while True:
         try:
             report = next(steps)
@@ -253,14 +263,3 @@ def _part_of(advance: Advance, number: int, total: int, name: str) -> Advance:
         advance((number + (share or 0.0)) / total, f"{name}  {text}".strip())
 
     return part
-
-
-def _write_probabilities(path: Path, chances: Any) -> None:
-    import tifffile
-
-    from napari_blockseg.core.atomic import replacing
-
-    with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary, chances, photometric="minisblack", compression="zlib", metadata=None
-        )

@@ -14,6 +14,7 @@ DEFAULT_STEPS = 1000
 
 C = TypeVar("C", bound="_Config")
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Engine = Literal["auto", "torch", "onnx"]
 
 
 class _Config(BaseModel):
@@ -254,6 +255,12 @@ class PredictConfig(_Config):
     batch_size: int = Field(default=1, ge=1, title="Batch", description="Tiles at a time.")
     device: Device = Field(
         default="auto", title="Device", description="'auto' takes CUDA, then MPS, then the CPU."
+    )
+    engine: Engine = Field(
+        default="auto",
+        title="Engine",
+        description="What computes: 'auto' takes ONNX Runtime on a CPU for much work, where it is "
+        "installed.",
     )
 
 

@@ -13,7 +13,7 @@ from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.files import imagefiles
 from napari_blockseg.files.imagefiles import Skipped
-from napari_blockseg.files.images import ImageData, read_image
+from napari_blockseg.files.images import ImageData, OpenedImage, open_image, read_image
 from napari_blockseg.files.labelstore import LabelStore
 from napari_blockseg.files.spec import ImageEntry, ProjectSpec
 
@@ -134,6 +134,11 @@ class ProjectFolder:
         """
         entry = self.entry(image_id)
         return read_image(imagefiles.require_image(self.root, entry), entry.given_axes)
+
+    def open_image(self, image_id: str) -> OpenedImage:
+        """Open an image to be read by windows; errors are those of :meth:`load_image`."""
+        entry = self.entry(image_id)
+        return open_image(imagefiles.require_image(self.root, entry), entry.given_axes)
 
     def load_labels(self, image_id: str) -> BlockLabels:
         """Return the block labels of an image, up to the last record of its journal.

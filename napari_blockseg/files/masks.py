@@ -269,19 +269,36 @@ def write_mask(
         If the mask has a value that is no class, or a stack is to become a PNG.
     """
     mask = np.asarray(mask)
-    table = class_table(classes)
-    top = int(mask.max(initial=0))
-    if top > len(classes) or int(mask.min(initial=0)) < 0:
-        raise LabelError(f"Got mask value {top}; expected 0 (void) to {len(classes)}.")
-    ids = [_IGNORE_ID if table.ignore_id is None else table.ignore_id]
-    ids += [one.export_id for one in classes]
-    if table.ignore_id is None and (mask == 0).any():
-        raise LabelError("Every value from 0 to 65535 is a class: void cannot be written.")
-    used = max(ids)
-    lookup = np.array(ids, np.uint8 if used <= 255 else np.uint16)
-    target = _with_suffix(Path(path), mask.ndim, like)
-    _write_label_image(target, lookup[mask], like)
+    target = mask_path(Path(path), mask.ndim, like)
+    _write_label_image(target, MaskIds(classes).of(mask), like)
     return target
+
+
+class MaskIds:
+    """The ids that masks of some classes (1..K) are written with; 0 becomes that of void."""
+
+    def __init__(self, classes: Sequence[ClassInfo]) -> None:
+        self._void = class_table(classes).ignore_id
+        ids = [_IGNORE_ID if self._void is None else self._void]
+        ids += [one.export_id for one in classes]
+        self._lookup: IntArray = np.array(ids, np.uint8 if max(ids) <= 255 else np.uint16)
+        self.dtype = self._lookup.dtype
+
+    def of(self, mask: IntArray) -> IntArray:
+        """Return a mask, or a part of one, with ids in place of values.
+
+        Raises
+        ------
+        LabelError
+            If it has a value that is no class.
+        """
+        top = int(mask.max(initial=0))
+        if top >= len(self._lookup) or int(mask.min(initial=0)) < 0:
+            raise LabelError(f"Got mask value {top}; expected 0 (void) to {len(self._lookup) - 1}.")
+        if self._void is None and (mask == 0).any():
+            raise LabelError("Every value from 0 to 65535 is a class: void cannot be written.")
+        ids: IntArray = self._lookup[mask]
+        return ids
 
 
 def write_values(path: Path | str, mask: IntArray) -> None:
@@ -345,7 +362,8 @@ def _read_label_image(path: Path) -> IntArray:
     return native
 
 
-def _with_suffix(path: Path, ndim: int, like: ImageInfo | None) -> Path:
+def mask_path(path: Path, ndim: int, like: ImageInfo | None) -> Path:
+    """Return where :func:`write_mask` writes a mask of so many axes."""
     if path.suffix.lower() not in _SUFFIXES:
         tiff = ndim > 2 or (like is not None and like.reader == "tifffile")
         return path.with_name(path.name + (".tif" if tiff else ".png"))
@@ -359,15 +377,16 @@ def _write_label_image(path: Path, values: NDArray[Any], like: ImageInfo | None)
         if path.suffix.lower() == ".png":
             Image.fromarray(values).save(temporary)
         else:
-            tifffile.imwrite(temporary, values, **_tiff_tags(values, like))
+            tifffile.imwrite(temporary, values, compression="zlib", **tiff_tags(values.shape, like))
 
 
-def _tiff_tags(values: NDArray[Any], like: ImageInfo | None) -> dict[str, Any]:
-    tags: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
+def tiff_tags(shape: tuple[int, ...], like: ImageInfo | None) -> dict[str, Any]:
+    """Return what ``tifffile.imwrite`` is told of a mask, beside its compression."""
+    tags: dict[str, Any] = {"photometric": "minisblack"}
     axes = "YX"
-    if like is not None and values.shape == like.spatial_shape:
+    if like is not None and shape == like.spatial_shape:
         axes = "".join(letter for letter in like.axes if letter in "TZ") + "YX"
-    tags["metadata"] = {"axes": axes} if len(axes) == values.ndim else {}
+    tags["metadata"] = {"axes": axes} if len(axes) == len(shape) else {}
     if like is None or like.pixel_size is None:
         return tags
     tags["resolution"] = (1.0 / like.pixel_size[1], 1.0 / like.pixel_size[0])

@@ -44,12 +44,20 @@ class WorkingBands:
         Raw values of the whole image; may be lazy.
     window : (row start, row stop, col start, col stop)
         In image pixels, on whole units of the model's working grid.
+    limits : (low, high), optional
+        Raw values of this image that become 0 and 1, where they are known.
     """
 
-    def __init__(self, model: Model, pixels: Any, window: Region) -> None:
+    def __init__(
+        self,
+        model: Model,
+        pixels: Any,
+        window: Region,
+        limits: tuple[float, float] | None = None,
+    ) -> None:
         self._pixels = _Cut(pixels, window)
         self._spec, self._grid = model.spec.normalization, model.spec.grid
-        self._limits = image_limits(pixels, self._spec)
+        self._limits = image_limits(pixels, self._spec) if limits is None else limits
         self.shape = (pixels.shape[2], *self._grid.shape(*self._pixels.shape[:2]))
         self._band = torch.zeros(self.shape[0], 0, self.shape[2], dtype=torch.float16)
         self._first = 0

@@ -6,18 +6,18 @@ import importlib.util
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from napari_blockseg.core.config import Engine
 from napari_blockseg.core.errors import ModelError
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.export import INPUT, LOGITS, session, write_graph
 from napari_blockseg.nets.folding import fold_batch_norm
 from napari_blockseg.nets.network import Network
 
-Engine = Literal["auto", "torch", "onnx"]
 #: Pixels at working scale from which ONNX Runtime has earned what its start costs: writing the
 #: graph takes about a second, and it saves a quarter of a second a megapixel on one thread.
 WORTH_ONNX = 5e6
@@ -113,6 +113,45 @@ def for_prediction(model: Model, engine: Engine = "auto", pixels: float = 0.0) -
             # A part of this network is not in ONNX; torch runs it.
             pass
     return replace(model, network=folded)
+
+
+class ReadyModel:
+    """A model that is asked for predictions again and again, as previews do.
+
+    ONNX Runtime's start is paid once all that was asked for is worth it, so that the first previews
+    do not wait for it and a large image does not go without.
+
+    Parameters
+    ----------
+    model : Model
+        As loaded.
+    kept : bool
+        Whether it will be asked again. Otherwise little work is done with the model as it is:
+        getting ready would take longer.
+    """
+
+    def __init__(self, model: Model, kept: bool = True) -> None:
+        self._model, self._kept = model, kept
+        self._asked = 0.0
+        self._ready: tuple[str, Model] | None = None
+
+    def for_pixels(self, pixels: float, engine: Engine = "auto") -> Model:
+        """Return the model for so many more pixels of images, ready to predict.
+
+        Raises
+        ------
+        ModelError
+            As :func:`for_prediction`.
+        """
+        self._asked += pixels * self._model.spec.grid.scale**2
+        much = engine == "auto" and self._asked >= WORTH_ONNX
+        if engine == "auto" and not much and not self._kept:
+            return self._model
+        wanted = "auto, much" if much else "torch" if engine == "auto" else engine
+        if self._ready is None or self._ready[0] != wanted:
+            self._ready = None  # never two of them in memory
+            self._ready = wanted, for_prediction(self._model, engine, self._asked)
+        return self._ready[1]
 
 
 def engine_name(model: Model) -> str:

@@ -14,7 +14,8 @@ from torch import Tensor
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
 from napari_blockseg.core.reports import Notice, PredictProgress
-from napari_blockseg.learn.bands import Region, WorkingBands
+from napari_blockseg.learn.bands import Region as Region
+from napari_blockseg.learn.bands import WorkingBands
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.classmap import ClassArray, ClassUpsampler, largest_class
 from napari_blockseg.learn.data import WorkingGrid
@@ -98,6 +99,7 @@ def predict_into(
     *,
     probabilities: bool = False,
     uncertainty: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> Generator[PredictProgress | Notice, None, None]:
     """Predict an image, or a region of it, by tiles, and hand on rows as they are finished.
 
@@ -118,6 +120,8 @@ def predict_into(
         read as far as the network looks, so that the result is that of the whole image.
     probabilities, uncertainty : bool
         Whether the sink gets them too.
+    limits : (low, high), optional
+        Raw values of this image that become 0 and 1, where they are known.
 
     Yields
     ------
@@ -141,7 +145,7 @@ def predict_into(
     region = _clipped(region, pixels.shape[0], pixels.shape[1])
     halo = model.network.halo if config.halo is None else config.halo
     window = _window(region, pixels.shape[0], pixels.shape[1], model.spec.grid, halo)
-    image = WorkingBands(model, pixels, window)
+    image = WorkingBands(model, pixels, window, limits)
     inner = tuple(a - b for a, b in zip(region, (window[0],) * 2 + (window[2],) * 2, strict=True))
     make = _Rows(model, probabilities, uncertainty)
     tile = config.tile

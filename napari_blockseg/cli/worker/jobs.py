@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -15,6 +14,7 @@ import numpy as np
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.loading import LabelWatch, ProjectImages, model_folders
 from napari_blockseg.cli.worker.interactive import InteractiveDesk
+from napari_blockseg.cli.worker.maskfile import PredictionFiles
 from napari_blockseg.cli.worker.messages import (
     LIVE,
     Analyse,
@@ -26,20 +26,20 @@ from napari_blockseg.cli.worker.messages import (
     Train,
 )
 from napari_blockseg.cli.worker.scheduler import Steps
-from napari_blockseg.core.atomic import replacing
-from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.errors import ImageError, ModelError
+from napari_blockseg.core.normalize import image_limits
 from napari_blockseg.core.reports import AnalysisDone, PredictDone, SuggestDone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pydantic import BaseModel
 
-    from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
     from napari_blockseg.learn.checkpoint import Model
+    from napari_blockseg.learn.engine import ReadyModel
     from napari_blockseg.learn.train import Training
+
+
+_SMALL_BYTES = 2**28
 
 
 class Workbench:
@@ -52,8 +52,9 @@ class Workbench:
         self._trained_in: Path | None = None
         self._run = Path()
         self._project: tuple[Any, Project] | None = None
-        self._model: tuple[Any, Model] | None = None
+        self._model: tuple[Any, ReadyModel] | None = None
         self._image: tuple[Any, Any] | None = None
+        self._limits: dict[Any, tuple[float, float]] = {}
 
     # -- training --------------------------------------------------------------------------------
 
@@ -142,35 +143,40 @@ class Workbench:
 
     def predict(self, request: Predict) -> Steps:
         """Yield the messages of a prediction; the mask is in place before the last one."""
-        from napari_blockseg.learn.predict import predict
+        from napari_blockseg.learn.predict import predict_into
 
         start = time.monotonic()
         root = Path(request.project)
         project = self._open(root)
+        # Before the image: what is wrong with a model is known at once.
         model = self._choose_model(project, request.model)
         pixels = self._plane(project, request.image_id, request.slice)
-        prediction = yield from _messages(
-            predict(
-                model,
-                pixels,
-                PredictConfig(),
-                region=request.region,
-                uncertainty=request.uncertainty,
-            )
-        )
+        ready = model.for_pixels(_n_pixels(pixels, request.region), request.config.engine)
+        unsure = None
+        if request.uncertainty:
+            unsure = Path(request.out).with_suffix(".uncertainty.tif").as_posix()
         notes = {"image_id": request.image_id, "model": request.model, "region": request.region}
-        write_array(root / request.out, prediction.mask, notes)
-        uncertainty = None
-        if prediction.uncertainty is not None and request.uncertainty:
-            uncertainty = str(Path(request.out).with_suffix(".uncertainty.tif").as_posix())
-            write_array(root / uncertainty, prediction.uncertainty.astype(np.float32), notes)
+        with PredictionFiles(
+            root / request.out, root / unsure if unsure else None, ready.spec.classes, notes
+        ) as files:
+            yield from _messages(
+                predict_into(
+                    files,
+                    ready,
+                    pixels,
+                    request.config,
+                    region=request.region,
+                    uncertainty=request.uncertainty,
+                    limits=self._limits_of(pixels, request, ready),
+                )
+            )
         done = PredictDone(
             path=request.out,
             region=request.region,
             seconds=time.monotonic() - start,
-            classes=count_classes(prediction.mask, model.spec.classes),
+            classes=files.counts,
         )
-        yield {**done.model_dump(), "uncertainty": uncertainty}
+        yield {**done.model_dump(), "uncertainty": unsure}
 
     # -- analysis --------------------------------------------------------------------------------
 
@@ -206,26 +212,28 @@ class Workbench:
         start = time.monotonic()
         project = self._open(Path(request.project))
         model = self._choose_model(project, request.model)
-        found = yield from _messages(next_blocks(model, project, request.count, request.method))
+        found = yield from _messages(
+            next_blocks(model.for_pixels(0), project, request.count, request.method)
+        )
         yield SuggestDone(
             block=project.block, seconds=time.monotonic() - start, suggestions=tuple(found)
         ).model_dump()
 
     # -- models and images -----------------------------------------------------------------------
 
-    def _choose_model(self, project: Project, name: str) -> Model:
+    def _choose_model(self, project: Project, name: str) -> ReadyModel:
         """Return the model of a run, or a snapshot of the network in training."""
-        if name == LIVE:
-            return self._snapshot(project.root)
         from napari_blockseg.learn.checkpoint import load_model
-        from napari_blockseg.learn.engine import for_prediction
+        from napari_blockseg.learn.engine import ReadyModel
 
+        if name == LIVE:
+            return ReadyModel(self._snapshot(project.root), kept=False)
         folder = project.models_dir / name
         weights = folder / "model.safetensors"
         key = (folder, weights.stat().st_mtime_ns if weights.exists() else None)
         if self._model is None or self._model[0] != key:
             self._model = None  # never two of them in memory
-            self._model = (key, for_prediction(load_model(folder)))
+            self._model = (key, ReadyModel(load_model(folder)))
         return self._model[1]
 
     def _snapshot(self, root: Path) -> Model:
@@ -243,13 +251,16 @@ class Workbench:
         return snapshot
 
     def _plane(self, project: Project, image_id: str, index: tuple[int, ...]) -> Any:
-        """Return the pixels (rows, cols, channels) of one slice; the last image is kept."""
+        """Return the pixels (rows, cols, channels) of one slice; the last image stays open."""
         path = project.image_path(image_id)
         stat = path.stat() if path.exists() else None
         key = (path, stat and (stat.st_mtime_ns, stat.st_size))
         if self._image is None or self._image[0] != key:
-            self._image = None
-            self._image = (key, project.load_image(image_id).pixels)
+            self._image, self._limits = None, {}
+            pixels = project.open_image(image_id).pixels
+            # Previews look at an image again and again: where that is cheap it stays in memory.
+            small = pixels.size * pixels.dtype.itemsize <= _SMALL_BYTES
+            self._image = (key, np.asarray(pixels) if small else pixels)
         pixels = self._image[1]
         leading = pixels.shape[:-3]
         inside = all(0 <= i < n for i, n in zip(index, leading, strict=False))
@@ -259,6 +270,14 @@ class Workbench:
                 f"{list(leading)}. Ask for one position on each."
             )
         return pixels[index]
+
+    def _limits_of(self, pixels: Any, request: Predict, model: Model) -> tuple[float, float]:
+        """Return the values that become 0 and 1; percentiles need all of a plane, but once."""
+        spec = model.spec.normalization
+        key = (request.slice, spec)
+        if key not in self._limits:
+            self._limits[key] = image_limits(pixels, spec)
+        return self._limits[key]
 
 
 def _messages(steps: Generator[BaseModel, None, Any]) -> Generator[dict[str, Any], None, Any]:
@@ -272,23 +291,8 @@ def _messages(steps: Generator[BaseModel, None, Any]) -> Generator[dict[str, Any
             yield report.model_dump()
 
 
-def count_classes(mask: Any, classes: Sequence[ClassInfo]) -> dict[str, int]:
-    """Return how many pixels of a mask each class covers, by name."""
-    largest = max(info.value for info in classes)
-    counts = np.bincount(mask.ravel(), minlength=largest + 1)
-    return {info.name: int(counts[info.value]) for info in classes}
-
-
-def write_array(path: Path, array: Any, notes: dict[str, Any]) -> None:
-    """Publish an array as a TIFF by rename; values are class values, not export ids."""
-    import tifffile
-
-    with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            array,
-            photometric="minisblack",
-            compression="zlib",
-            description=json.dumps(notes),
-            metadata=None,
-        )
+def _n_pixels(pixels: Any, region: tuple[int, int, int, int] | None) -> int:
+    """Return how many pixels are to be predicted, roughly where the region is not all inside."""
+    if region is None:
+        return int(pixels.shape[0] * pixels.shape[1])
+    return max(0, region[1] - region[0]) * max(0, region[3] - region[2])

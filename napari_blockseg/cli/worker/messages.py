@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from napari_blockseg.cli.worker.channel import parse_object
-from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.config import NetworkConfig, PredictConfig, TrainConfig
 from napari_blockseg.core.errors import WorkerError
 from napari_blockseg.core.reports import Method
 
@@ -113,6 +113,7 @@ class Predict(_Request):
     region: tuple[int, int, int, int] | None = None
     out: str
     uncertainty: bool = False
+    config: PredictConfig = PredictConfig()
 
     @field_validator("out")
     @classmethod
