@@ -18,7 +18,7 @@ def describe_choice(choice: StrideChoice) -> str:
         header += ["computing", ""]
         rows = [_row(one, choice) for one in choice.candidates]
         parts = [table(header, rows)]
-    return "\n".join([*parts, *textwrap.wrap(choice.reason, _WIDTH)])
+    return "\n".join([*parts, *textwrap.wrap(choice.reason, _WIDTH, break_on_hyphens=False)])
 
 
 def _row(one: StrideCandidate, choice: StrideChoice) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_blockseg.core.advice import (
+    MIN_STEPS,
     choose_stride,
     kept_choice,
     known_costs,
@@ -122,12 +123,13 @@ def _first_analysis(
             found = load_analysis(folder)
             if found is None:
                 continue
-            before = load_spec(model_folder(folder)).network
+            spec = load_spec(model_folder(folder))
         except (ModelError, OSError):
             continue  # of another project's making, or damaged: it is only a hint
-        alike = _without_stride(before) == _without_stride(network)
+        alike = _without_stride(spec.network) == _without_stride(network)
         same_classes = set(found.classes) == set(class_names)
-        if alike and same_classes and abs(found.scale / scale - 1) < _SCALE_EDGE:
+        same_scale = abs(found.scale / scale - 1) < _SCALE_EDGE
+        if spec.steps >= MIN_STEPS and alike and same_classes and same_scale:
             return found
     return None
 

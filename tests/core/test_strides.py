@@ -227,6 +227,8 @@ def test_dense_truth_and_coarse_models_are_taken_for_what_they_show():
     energy = energy_of({8: 0.1, 16: 0.2})
     dense = analysis_of({4: 0.8, 8: 0.8, 16: 0.8}, cell=2)
     assert measured_losses(dense, energy) == {8: 0.0, 16: 0.0}
+    # One class everywhere: a network that has learned nothing has nothing to lose.
+    assert measured_losses(analysis_of({4: 0.5, 8: 0.5, 16: 0.5}, cell=2), energy) == {}
     trained_at_8 = analysis_of({4: 0.1, 8: 0.8, 16: 0.8}, trained=8, cell=2)
     assert measured_losses(trained_at_8, energy) == {16: pytest.approx(0.062)}
     assert measured_losses(analysis_of({4: 0.0, 8: 0.0}), energy) == {}

@@ -11,11 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_blockseg.core.analysis import Analysis, TruncationTrial, save_analysis
+from napari_blockseg.core.atomic import write_json
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import BlockSegError, ModelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import TrainStarted, report_from_json, to_json
-from napari_blockseg.learn.checkpoint import load_model, load_spec
+from napari_blockseg.learn.checkpoint import SPEC_FILE, load_model, load_spec
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.resume import RESUME_FILE
 from napari_blockseg.learn.train import Training
@@ -136,6 +137,8 @@ def test_a_model_to_start_from_hands_its_stride_on_unless_told_otherwise(
 
 def test_an_analysed_model_of_the_project_has_a_say(begin, stripes, tmp_path):
     begin(stripes, tmp_path / "old", PLAIN.model_copy(update={"decoder_stride": 4}))
+    spec = load_spec(tmp_path / "old").model_copy(update={"steps": 500})
+    write_json(tmp_path / "old" / SPEC_FILE, spec.model_dump(mode="json"))
     trials = tuple(
         TruncationTrial(
             decoder_stride=stride,
@@ -170,9 +173,14 @@ def test_an_analysed_model_of_the_project_has_a_say(begin, stripes, tmp_path):
     said = begin(stripes, tmp_path / "new", known_models=known)
     assert (said.decoder_stride, said.stride_choice.grounds) == (8, "model")
     assert "old" in said.stride_choice.reason
-    # Another working scale is another grid: what was measured there says nothing here.
+    # Another working scale is another grid, and who has not learned loses nothing: no say.
     save_analysis(tmp_path / "old", found.model_copy(update={"scale": 0.5}))
     assert begin(stripes, tmp_path / "other", known_models=known).decoder_stride == 4
+    save_analysis(tmp_path / "old", found)
+    write_json(
+        tmp_path / "old" / SPEC_FILE, spec.model_copy(update={"steps": 3}).model_dump(mode="json")
+    )
+    assert begin(stripes, tmp_path / "third", known_models=known).decoder_stride == 4
 
 
 def test_a_network_without_a_decoder_has_one_stride(begin, halves, tmp_path):

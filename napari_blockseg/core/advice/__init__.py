@@ -16,6 +16,7 @@ from napari_blockseg.core.advice.recommend import (
 )
 from napari_blockseg.core.advice.stride_words import choose_stride, kept_choice, only_choice
 from napari_blockseg.core.advice.strides import (
+    MIN_STEPS,
     choose_candidate,
     known_costs,
     measured_losses,
@@ -26,6 +27,7 @@ from napari_blockseg.core.advice.trained import Prediction, predict_trained, tra
 __all__ = [
     "BAND_COVERS",
     "MIN_OWNED_BLOCKS",
+    "MIN_STEPS",
     "TRAINED_GOAL",
     "Advice",
     "EstimatedCeiling",

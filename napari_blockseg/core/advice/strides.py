@@ -26,6 +26,10 @@ from napari_blockseg.core.stride_choice import StrideCandidate
 #: The full grid: nothing is truncated.
 FULL = STRIDES[0]
 _EDGE = 1e-9
+# A network that has hardly learned loses nothing when it is cut. What counts was trained for a
+# while, and its mean IoU is well above the 1 / K that one class everywhere can reach.
+MIN_STEPS = 200
+_ABOVE_CHANCE = 1.5
 
 
 def stride_candidates(
@@ -105,6 +109,7 @@ def measured_losses(
     -------
     dict of int to float
         Loss as a share of the mean IoU, by stride; without strides of which it says nothing.
+        Empty for a model that has learned too little to lose anything.
 
     Notes
     -----
@@ -120,7 +125,8 @@ def measured_losses(
         for cutoff, share in zip(analysis.label_cutoffs, analysis.label_energy, strict=True)
         if share is not None
     ]
-    if not base or not seen:
+    learned = base is not None and base > _ABOVE_CHANCE / len(analysis.classes)
+    if base is None or not learned or not seen:
         return {}
     resolved = 0.5 / max(seen) * analysis.scale
     coarsest = max(analysis.decoder_stride, resolved * (1 - _EDGE))
