@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from napari_blockseg.ui.analyse_job import AnalyseJob
+from napari_blockseg.ui.interactive_job import InteractiveJob
 from napari_blockseg.ui.job_bar import WorkerStrip
 from napari_blockseg.ui.predict_jobs import PredictJobs
 from napari_blockseg.ui.suggest_job import SuggestJob
@@ -53,6 +54,7 @@ class Jobs(QObject):
         self._train = train
         self.training = TrainJob(session, client, train, self)
         self.predictions = PredictJobs(session, client, predict, self.training, self)
+        self.previews = InteractiveJob(session, client, train, predict, self.training, self)
         self.suggestions = SuggestJob(session, client, predict, self)
         self.analyses = AnalyseJob(session, client, spectrum.overlay, self.training, self)
         self.analyses.loaded.connect(spectrum.set_analysis)
@@ -61,6 +63,9 @@ class Jobs(QObject):
         self.setting.problem.connect(self._on_setting_problem)
         for panel in (train, predict):
             panel.layout().insertWidget(0, WorkerStrip(client, panel))
+        # Whoever opens the dock wants to see something soon.
+        train.mode.set_value("interactive")
+        train.show_mode()
         self.training.list_runs()
 
     def _on_command_changed(self, command: WorkerCommand) -> None:
@@ -75,6 +80,7 @@ class Jobs(QObject):
         """End threads and the worker; waits for nothing."""
         self._train.unfollow()
         self.predictions.close()
+        self.previews.close()
         self.suggestions.close()
         self.analyses.close()
         self.training.close()

@@ -17,6 +17,7 @@ _SHEET = Template(
 #blockseg_news, #blockseg_status, #blockseg_effort { color: $secondary_text; }
 #blockseg_primary { background-color: $current; color: $text; padding: 6px; font-weight: 600; }
 #blockseg_primary:hover { background-color: $highlight; }
+#blockseg_mode:checked:disabled { background-color: $current; color: $text; }
 #blockseg_classes { background-color: $console; border-radius: 3px; outline: 0; }
 #blockseg_classes::item { padding: 0px 2px; border: 0px; }
 #blockseg_classes::item:selected { background-color: $current; color: $text; }

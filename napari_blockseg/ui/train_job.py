@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.reports import TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.ui.interactive_job import view_fields
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.train import TrainSettings
 from napari_blockseg.ui.runs import RunInfo, list_runs
@@ -86,6 +87,12 @@ class TrainJob(WorkerJob):
         """Whether a training was asked for and has not ended."""
         return self.busy
 
+    @property
+    def interactive(self) -> bool:
+        """Whether an interactive session runs."""
+        chosen = self._settings is not None and self._settings.mode == "interactive"
+        return self.running and chosen
+
     def list_runs(self) -> None:
         """Look up the project's runs; `runs_listed` follows."""
         if self._session.project is not None:
@@ -123,7 +130,21 @@ class TrainJob(WorkerJob):
         self._run, self._settings = run, settings
         # The panel first: a command that cannot be started fails within the next call.
         self._panel.begin_run(run, keep_history=resume)
-        self._ask(lambda: self._client.train(root, run, settings.network, settings.train, resume))
+        if settings.mode == "interactive":
+            self._ask(lambda: self._ask_interactive(root, run, settings))
+            return
+        wanted = settings.network, settings.train, resume
+        self._ask(lambda: self._client.train(root, run, *wanted))
+
+    def _ask_interactive(self, root: Path, run: str, settings: TrainSettings) -> int:
+        return self._client.request(
+            "interactive",
+            project=self._client.command.to_worker(root),
+            run=run,
+            network=settings.network.model_dump(mode="json"),
+            train=settings.train.model_dump(mode="json"),
+            **(view_fields(self._session) or {}),
+        )
 
     def _control(self, kind: str) -> None:
         if self.running:
@@ -137,6 +158,8 @@ class TrainJob(WorkerJob):
         self._panel.add_report(report)
         if isinstance(report, TrainDone):
             self._end()
+        elif self.interactive:
+            return  # it previews by itself
         elif isinstance(report, (TrainStep, TrainStarted)):
             self._set_live(True)
         if isinstance(report, (Validation, TrainDone)) or (

@@ -3,6 +3,10 @@
 A worker is a process that reads requests and writes answers, one JSON object a line. It may run on
 another machine (``ssh host blockseg worker``) on a shared folder that is mounted elsewhere there:
 the path map of `WorkerCommand` translates.
+
+What can be asked and what is answered is listed in `napari_blockseg.cli.worker`: ``train``,
+``features``, ``interactive``, ``view``, ``pause``, ``resume``, ``stop``, ``predict``, ``analyse``,
+``suggest``, ``cancel``, ``shutdown``.
 """
 
 from __future__ import annotations

@@ -58,6 +58,13 @@ def serve(how: str) -> None:
             analyse(how, request)
         elif kind == "suggest":
             suggest(how, request)
+        elif kind == "interactive":
+            trainings.append(number)
+            project = request["project"]
+            preview(number, project, request)
+        elif kind == "view":
+            say(id=number, type="state", state="training")
+            preview(trainings[-1], project, request)
         elif kind in ("pause", "resume", "stop"):
             states = {"pause": "paused", "resume": "training", "stop": "idle"}
             say(id=number, type="state", state=states[kind])
@@ -102,6 +109,25 @@ def suggest(how: str, request: dict) -> None:
     found = json.loads((Path(request["project"]) / "suggestions.json").read_text(encoding="utf-8"))
     blocks = found["suggestions"][: request["count"]]
     say(id=number, type="suggest_done", block=found["block"], seconds=0.1, suggestions=blocks)
+
+
+def preview(number: int, project: str, request: dict) -> None:
+    """Preview a view, all of class 2; the steps of the network behind have no end."""
+    name = f"cache/preview-{request['image_id']}-{request['id']}.tif"
+    write_mask({**request, "project": project, "out": name, "uncertainty": False})
+    say(
+        id=number,
+        type="interactive_preview",
+        path=name,
+        image_id=request["image_id"],
+        slice=request["slice"],
+        region=request["region"],
+        source="interactive",
+        seconds=0.4,
+        classes={"sky": 0, "road": 4},
+    )
+    step = {"type": "train_step", "steps": None, "learning_rate": 0.1, "seconds": 0.1}
+    say(id=number, step=1, loss=1.5, progress=0.0, **step)
 
 
 def analyse(how: str, request: dict) -> None:

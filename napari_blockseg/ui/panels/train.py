@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QIcon, QPixmap
+from qtpy.QtGui import QIcon, QPixmap, QShowEvent
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -22,56 +21,35 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
-from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.core.reports import (
+    InteractivePreview,
+    Notice,
+    TrainDone,
+    TrainStarted,
+    TrainStep,
+    Validation,
+)
 from napari_blockseg.ui.curves import TrainingHistory
 from napari_blockseg.ui.forms import ConfigForm
 from napari_blockseg.ui.job_bar import chips
+from napari_blockseg.ui.pace import Pace
 from napari_blockseg.ui.panels.train_choice import ChoiceLabel
+from napari_blockseg.ui.panels.train_fields import (
+    ENCODERS,
+    NETWORK,
+    NETWORK_MORE,
+    SCALES,
+    TRAIN,
+    TRAIN_MORE,
+)
 from napari_blockseg.ui.panels.train_length import LengthRow
+from napari_blockseg.ui.panels.train_mode import Mode, ModeRow
 from napari_blockseg.ui.plots import TrainingCanvas, theme_colors
 
 if TYPE_CHECKING:
     from napari_blockseg.ui.session import Session
 
 _DRAW_MS = 150
-_NETWORK = ("network", "encoder", "decoder_stride")
-_NETWORK_MORE = (
-    "form",
-    "weights",
-    "output_stride",
-    "truncation",
-    "truncate_aspp",
-    "image_pooling",
-)
-_TRAIN = ("device",)
-_TRAIN_MORE = (
-    "batch_size",
-    "crop",
-    "scale",
-    "learning_rate",
-    "weight_decay",
-    "loss",
-    "gated_crf",
-    "pseudo_labels",
-    "class_balance",
-    "stride_tolerance",
-    "augment",
-    "orientation",
-    "validation",
-    "validate_every",
-    "checkpoint_seconds",
-    "keep_checkpoints",
-    "seed",
-)
-_ENCODERS = [
-    "tf_efficientnet_lite0",
-    "mobilenetv3_large_100",
-    "mobilenetv2_100",
-    "regnety_004",
-    "resnet18",
-    "resnet50",
-]
-_SCALES = [("auto", "auto"), ("1", 1.0), ("1/2", 0.5), ("1/4", 0.25), ("1/8", 0.125)]
 _STATES = ("idle", "starting", "training", "paused", "stopping")
 
 
@@ -81,6 +59,7 @@ class TrainSettings:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    mode: Mode = "full"
 
 
 class TrainPanel(QWidget):
@@ -103,6 +82,8 @@ class TrainPanel(QWidget):
     pause_requested = Signal()
     resume_requested = Signal()
     stop_requested = Signal()
+    #: The panel came into view.
+    shown = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,7 +91,8 @@ class TrainPanel(QWidget):
         self._state = "idle"
         self._resumable: str | None = None
         self._steps: int | None = None
-        self._pace = _Pace()
+        self._previewer = ""
+        self._pace = Pace()
         self.history = TrainingHistory()
         self._draw_timer = QTimer(self, interval=_DRAW_MS, singleShot=True)
         self._draw_timer.timeout.connect(self._draw)
@@ -128,13 +110,27 @@ class TrainPanel(QWidget):
             If they do not fit together; the message names the field.
         """
         train = self.train_form.value()
-        return TrainSettings(self.network_form.value(), self.length.applied_to(train))
+        train = self.length.applied_to(train)
+        return TrainSettings(self.network_form.value(), train, self.mode.value())
 
     def set_value(self, settings: TrainSettings) -> None:
         """Show settings; says nothing."""
         self.network_form.set_value(settings.network)
         self.train_form.set_value(settings.train)
         self.length.set_value(settings.train)
+        self.mode.set_value(settings.mode)
+        self.show_mode()
+
+    def show_mode(self) -> None:
+        """Show what belongs to the chosen mode."""
+        full = self.mode.value() == "full"
+        self.length.setEnabled(full and self._state == "idle")
+        self.length.setToolTip("" if full else "Interactive training goes on until you stop it.")
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  (Qt's name)
+        """Tell that the panel came into view."""
+        super().showEvent(event)
+        self.shown.emit()
 
     @property
     def state(self) -> str:
@@ -181,6 +177,8 @@ class TrainPanel(QWidget):
             self._show_scores(report)
         elif isinstance(report, TrainStarted):
             self._on_started(report)
+        elif isinstance(report, InteractivePreview):
+            self._on_preview(report)
         elif isinstance(report, Notice):
             self.add_message(report.level, report.message)
         elif isinstance(report, TrainDone):
@@ -207,15 +205,17 @@ class TrainPanel(QWidget):
     def _build(self) -> None:
         self.network_form = ConfigForm(
             NetworkConfig,
-            (*_NETWORK, *_NETWORK_MORE),
-            suggestions={"encoder": _ENCODERS, "weights": ["imagenet", "none"]},
+            (*NETWORK, *NETWORK_MORE),
+            suggestions={"encoder": ENCODERS, "weights": ["imagenet", "none"]},
             parent=self,
         )
         self.train_form = ConfigForm(
-            TrainConfig, (*_TRAIN, *_TRAIN_MORE), choices={"scale": _SCALES}, parent=self
+            TrainConfig, (*TRAIN, *TRAIN_MORE), choices={"scale": SCALES}, parent=self
         )
         self.length = LengthRow()
-        for part in (self.network_form, self.train_form, self.length):
+        self.mode = ModeRow()
+        self.mode.value_changed.connect(self.show_mode)
+        for part in (self.mode, self.network_form, self.train_form, self.length):
             part.value_changed.connect(self.value_changed)
         self.canvas = TrainingCanvas()
         self.scores = QLabel()
@@ -237,8 +237,9 @@ class TrainPanel(QWidget):
 
     def _make_form(self) -> QFormLayout:
         form = _form_layout()
-        self.network_form.add_rows(form, _NETWORK)
-        self.train_form.add_rows(form, _TRAIN)
+        form.addRow(self.mode.label, self.mode)
+        self.network_form.add_rows(form, NETWORK)
+        self.train_form.add_rows(form, TRAIN)
         form.addRow(self.length.label, self.length)
         return form
 
@@ -252,8 +253,8 @@ class TrainPanel(QWidget):
         more.layout().setContentsMargins(0, 0, 0, 0)
         inner = QWidget()
         self.more_form = _form_layout(inner)
-        self.network_form.add_rows(self.more_form, _NETWORK_MORE)
-        self.train_form.add_rows(self.more_form, _TRAIN_MORE)
+        self.network_form.add_rows(self.more_form, NETWORK_MORE)
+        self.train_form.add_rows(self.more_form, TRAIN_MORE)
         more.addWidget(inner)
         self.more = more
         return more
@@ -309,12 +310,16 @@ class TrainPanel(QWidget):
             form.set_enabled(idle)
         if self._state != "training":
             self.news_changed.emit("" if idle else self._state)
-        self.length.setEnabled(idle)
+        self.mode.setEnabled(idle)
+        self.show_mode()
 
     def _on_started(self, report: TrainStarted) -> None:
         self._steps = report.steps
+        self._previewer = ""
         if self._state == "starting":
             self.set_state("training")
+        if not report.n_labelled_blocks:
+            return  # interactive mode waits for the first strokes
         held_out = {
             "images": f"{report.n_val_blocks} blocks of other images held out",
             "superblocks": f"{report.n_val_blocks} blocks in patches held out",
@@ -329,8 +334,25 @@ class TrainPanel(QWidget):
         if report.stride_choice is not None:
             self.add_message("info", report.stride_choice.reason)
 
+    def _on_preview(self, report: InteractivePreview) -> None:
+        who = "The quick head" if report.source == "interactive" else "The network"
+        self._previewer = f"{who} previews, {report.seconds:.1f} s after the stroke"
+        self.status.setText(self._previewer)
+        self.news_changed.emit("previews")
+        if self._state == "starting":
+            self.set_state("training")
+
+    def _on_endless_step(self, report: TrainStep) -> None:
+        """Show a step of the network behind: nobody can tell how many are left."""
+        self.progress.setRange(0, 0)
+        self.status.setText(f"{self._previewer}. Network behind: step {report.step}")
+        self.news_changed.emit(f"step {report.step}")
+
     def _on_step(self, report: TrainStep) -> None:
         self.history.add_step(report.step, report.loss)
+        if self._previewer:
+            self._on_endless_step(report)
+            return
         self.progress.setRange(0, 1000)
         self.progress.setValue(round(1000 * report.progress))
         total = f" of {report.steps}" if report.steps else ""
@@ -349,7 +371,10 @@ class TrainPanel(QWidget):
     def _show_scores(self, report: Validation) -> None:
         known = {name: f"{100 * v:.0f}" for name, v in report.iou.items() if v is not None}
         mean = "-" if report.miou is None else f"{100 * report.miou:.1f}"
-        self.scores.setText(f"<b>mIoU {mean} %</b> &nbsp; " + chips(self._session.classes, known))
+        who = {"interactive": "Quick head: ", "network": "Network: ", None: ""}[report.source]
+        self.scores.setText(
+            f"{who}<b>mIoU {mean} %</b> &nbsp; " + chips(self._session.classes, known)
+        )
 
     def _draw(self) -> None:
         self.canvas.show_history(self.history, self._session.classes, self._steps)
@@ -371,22 +396,3 @@ def _form_layout(parent: QWidget | None = None) -> QFormLayout:
     form.setVerticalSpacing(4)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
-
-
-class _Pace:
-    """Estimate the time that is left from the last steps; a pause starts it anew."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, float]] = deque(maxlen=50)
-
-    def restart(self) -> None:
-        self._seen.clear()
-
-    def time_left(self, progress: float) -> str:
-        """Take the share that is done now, return the time that is left in words."""
-        self._seen.append((time.monotonic(), progress))
-        (then, before), (now, after) = self._seen[0], self._seen[-1]
-        if after <= before or now - then < 1:
-            return ""
-        seconds = (now - then) * (1 - after) / (after - before)
-        return f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.0f} min left"

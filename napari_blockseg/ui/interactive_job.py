@@ -1,0 +1,149 @@
+"""Interactive mode in the viewer: says what is in view, shows the previews that come."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.reports import InteractivePreview
+from napari_blockseg.files.masks import read_values
+from napari_blockseg.ui.latest import Latest
+from napari_blockseg.ui.predict_jobs import PREVIEW_SIDE, middle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_blockseg.ui.panels.predict import PredictPanel
+    from napari_blockseg.ui.panels.train import TrainPanel
+    from napari_blockseg.ui.session import Session
+    from napari_blockseg.ui.train_job import TrainJob
+    from napari_blockseg.ui.worker_client import WorkerClient
+
+_VIEW_RESTS_MS = 200
+
+
+def read_preview(path: Path, preview: InteractivePreview) -> tuple[InteractivePreview, Any]:
+    """Return a preview with its mask, read whole; its file is removed. None if it is overtaken."""
+    try:
+        mask = read_values(path)
+    except (BlockSegError, OSError):
+        return preview, None  # the worker has removed it: a newer one is on its way
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    return preview, mask
+
+
+class InteractiveJob(QObject):
+    """Show the previews of an interactive session; keep it looking where the user looks.
+
+    Parameters
+    ----------
+    session
+        The open project; previews are shown through it.
+    client
+        The worker.
+    train, predict
+        The panels: the first says whether features are wanted early, the second how opaque a
+        prediction is.
+    training
+        Says whether an interactive session runs.
+    parent
+        Qt parent.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        client: WorkerClient,
+        train: TrainPanel,
+        predict: PredictPanel,
+        training: TrainJob,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._client, self._training = session, client, training
+        self._train, self._predict = train, predict
+        self._reader = Latest(read_preview, parent=self)
+        self._reader.done.connect(self._on_mask)
+        self._reader.failed.connect(session.report)
+        self._view_rests = QTimer(self, interval=_VIEW_RESTS_MS, singleShot=True)
+        self._view_rests.timeout.connect(self._tell_view)
+        client.report_received.connect(self._on_report)
+        session.image_changed.connect(self._on_view_moved)
+        session.image_changed.connect(self.warm_up)
+        train.shown.connect(self.warm_up)
+        for event in self._camera_events():
+            event.connect(self._on_view_moved)
+
+    def close(self) -> None:
+        """End the background work."""
+        for event in self._camera_events():
+            event.disconnect(self._on_view_moved)
+        self._view_rests.stop()
+        self._reader.close()
+
+    def warm_up(self) -> None:
+        """Have the features of the view made, while the user still chooses classes."""
+        project, fields = self._session.project, view_fields(self._session)
+        wanted = self._train.isVisible() and self._train.mode.value() == "interactive"
+        if project is None or fields is None or not wanted or self._training.running:
+            return
+        with suppress(BlockSegError):  # it is said when the training is started
+            settings = self._train.value()
+            self._client.request(
+                "features",
+                project=self._client.command.to_worker(project.root),
+                network=settings.network.model_dump(mode="json"),
+                train=settings.train.model_dump(mode="json"),
+                **fields,
+            )
+
+    def _camera_events(self) -> tuple[Any, Any]:
+        # napari 0.9 moved the camera to the scene.
+        viewer = self._session.viewer
+        events = getattr(viewer, "scene", viewer).camera.events
+        return events.zoom, events.center
+
+    def _on_view_moved(self, _event: object = None) -> None:
+        if self._training.interactive:
+            self._view_rests.start()
+
+    def _tell_view(self) -> None:
+        fields = view_fields(self._session)
+        if fields is not None and self._training.interactive:
+            self._client.request("view", **fields)
+
+    def _on_report(self, _number: int, report: Any) -> None:
+        project = self._session.project
+        if isinstance(report, InteractivePreview) and project is not None:
+            self._reader.ask(project.root / report.path, report)
+
+    def _on_mask(self, result: tuple[InteractivePreview, np.ndarray | None]) -> None:
+        preview, mask = result
+        if mask is None or preview.image_id != self._session.image_id:
+            return
+        fresh = self._session.prediction_layer() is None
+        self._session.show_prediction(preview.image_id, mask, preview.region, preview.slice)
+        layer = self._session.prediction_layer()
+        if fresh and layer is not None:
+            layer.opacity = self._predict.value().opacity
+
+
+def view_fields(session: Session) -> dict[str, Any] | None:
+    """Return what a request says about the view; None while there is no image.
+
+    With the image out of view it is its upper left: no request is about a whole slide.
+    """
+    if session.image_id is None:
+        return None
+    region = session.visible_region()
+    return {
+        "image_id": session.image_id,
+        "slice": list(session.slice_index()),
+        "region": list(middle(region or (0, PREVIEW_SIDE, 0, PREVIEW_SIDE))),
+    }
