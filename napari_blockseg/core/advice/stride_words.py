@@ -51,7 +51,7 @@ def choose_stride(
     told = any(one.measured for one in candidates)
     reason = _reason(chosen, candidates, tolerance, scale)
     if told:
-        reason += f" What model {model} lost when its decoder was cut has been taken into account."
+        reason += f" What {model} lost when its decoder was cut has been taken into account."
     if energy.block > FULL:
         reason += _blocks(block)
     return StrideChoice(
@@ -88,7 +88,8 @@ def _too_little(energy: LabelEnergy) -> str:
     return (
         f"Decoder stride {FULL}, the full grid: there is not enough paint yet to tell what a "
         f"coarser one would lose: {energy.cells} labelled blocks, {energy.coverage:.0%} of the "
-        f"painted images; {MIN_BLOCKS} and {MIN_COVERAGE:.0%} are needed, of two classes."
+        f"painted images. At least {MIN_BLOCKS} blocks, {MIN_COVERAGE:.0%} and two classes are "
+        "needed."
     )
 
 
@@ -136,13 +137,13 @@ def _blocks(block: int) -> str:
 def _saved(one: StrideCandidate) -> str:
     if one.cost is None:
         return "computing"
-    return f"{_percent(1 - one.cost)} of the computing"
+    return f"{1 - one.cost:.0%} of the computing"
 
 
 def _range(one: StrideCandidate) -> str:
     low, high = max(1 - one.high, 0.0), 1 - one.low
-    return f"{100 * low:.1f} to {_percent(high)}"
+    return f"{_percent(low)} to {_percent(high)}"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{share:.1%}"

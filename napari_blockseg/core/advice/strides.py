@@ -56,7 +56,8 @@ def stride_candidates(
     -----
     ``ratio = 1 - loss_per_energy * cut``, where `cut` is the share of label energy between the two
     grids' Nyquist frequencies. The band holds the fit's error, the scatter of trained networks, and
-    twice the standard error of `cut`. No stride costs less than a finer one.
+    twice the standard error of `cut`; no more than that scatter is won. No stride costs less than a
+    finer one.
     """
     slope = LOSS_PER_ENERGY.get(way, LOSS_PER_ENERGY[DEFAULT_WAY])
     found: list[StrideCandidate] = []
@@ -64,7 +65,8 @@ def stride_candidates(
         cut = energy.cut(stride)
         loss, unsure = min(slope * cut, 1.0), slope * energy.cut_error(stride)
         bound = (measured or {}).get(stride, math.inf)
-        if bound <= loss:
+        measured_here = bound < loss
+        if measured_here:
             loss, unsure = bound, 0.0
         loss = max(loss, found[-1].loss) if found else loss
         known = stride == energy.strides[0]
@@ -78,9 +80,9 @@ def stride_candidates(
                 loss=loss,
                 unsure=unsure,
                 low=max(1.0 - loss - spread, 0.0),
-                high=1.0 - loss + spread,
+                high=min(1.0 - loss + spread, 1.0 + noise),
                 cost=(costs or {}).get(stride),
-                measured=bound < math.inf,
+                measured=measured_here,
             )
         )
     return tuple(found)
