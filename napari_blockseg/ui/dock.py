@@ -91,7 +91,7 @@ class BlockSegDock(QWidget):
     # ---- building
     def _build(self) -> None:
         self.setObjectName("blockseg_dock")
-        self.setMinimumWidth(330)
+        self.setMinimumWidth(320)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 4, 0)

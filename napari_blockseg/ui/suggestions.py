@@ -97,9 +97,8 @@ class SuggestionBox(QWidget):
         self.next.setToolTip(f"Open the image of the next block and center it (key {KEY})")
         self.next.clicked.connect(self.next_requested)
         row = QHBoxLayout()
-        row.addWidget(self.find, 2)
+        row.addWidget(self.find, 1)
         row.addWidget(self.count)
-        row.addWidget(self.next, 2)
         self.bar = JobBar()
         self.bar.stop.setAccessibleName("Stop looking for blocks")
         self.bar.stop_requested.connect(self.stop_requested)
@@ -115,7 +114,7 @@ class SuggestionBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(line)
         layout.addLayout(row)
-        for widget in (self.bar, self.list, self.message):
+        for widget in (self.bar, self.list, self.next, self.message):
             layout.addWidget(widget)
 
     def _enable(self) -> None:

@@ -168,7 +168,7 @@ class PaintPanel(QWidget):
 
     def _tool_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        row.setSpacing(4)
+        row.setSpacing(3)
         group = QButtonGroup(self)
         for name, tip in _TOOLS:
             button = self._button(name, tip, self._on_changed, checkable=True)
@@ -187,6 +187,7 @@ class PaintPanel(QWidget):
         self.brush.valueChanged.connect(self._on_changed)
         self.brush_words = QLabel()
         self.block = QComboBox()
+        self.block.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.block.setToolTip(
             "Side of a block, in pixels. Changing it moves what is painted to the new grid, in one "
             "step that can be undone."

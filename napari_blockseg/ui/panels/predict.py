@@ -177,7 +177,7 @@ class PredictPanel(QWidget):
         self.model.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.model.setMinimumContentsLength(12)
+        self.model.setMinimumContentsLength(8)
         self.model.currentIndexChanged.connect(self._on_changed)
         self.opacity = self._make_slider(PredictChoice().opacity)
         self.uncertainty = QCheckBox("Uncertainty")

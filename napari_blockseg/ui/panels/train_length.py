@@ -21,12 +21,17 @@ class LengthRow(QWidget):
         self.label = QLabel("Train for")
         self.label.setToolTip("Steps can be repeated exactly; minutes end when you need them to.")
         self.number = QDoubleSpinBox()
+        # Its buttons would leave no room for four digits where the dock is narrow. napari's style
+        # sheet asks for 90 pixels, which only another style sheet can change.
+        self.number.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.number.setStyleSheet("min-width: 40px;")
         self.number.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.unit = QComboBox()
         self.unit.addItems(list(_DEFAULTS))
         self.unit.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
         layout.addWidget(self.number, 1)
         layout.addWidget(self.unit)
         self._set_unit("steps")
