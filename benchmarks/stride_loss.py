@@ -3,10 +3,11 @@
     python benchmarks/stride_loss.py
 
 Reads the networks that were trained on dense masks at several decoder strides: the cells of the
-spectral study (``benchmarks/results/spectral_study``). For each data set and stride: the mean test
-IoU (all classes) over that on the full grid from the same seed, seeds averaged, against the share
-of the test labels' energy between the two grids' Nyquist frequencies. Fits the loss per energy to
-all data sets and to all but one, prints and writes ``benchmarks/results/stride_loss.json``.
+spectral study and of the study of truncation (``--cells``, folders), as many as there are. For each
+data set, network, stride and way down: the mean test IoU (all classes) over that on the full grid
+from the same seed, seeds averaged, against the share of the test labels' energy between the two
+grids' Nyquist frequencies. Fits the loss per energy to all data sets and to all but one, prints and
+writes ``benchmarks/results/stride_loss.json``.
 
     BLOCKSEG_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/stride_loss.py --drawn
 
@@ -48,10 +49,13 @@ PAINTED = (1.0, 0.3, 0.1)
 
 @dataclass(frozen=True)
 class Outcome:
-    """One data set at one stride: `energy` was cut away, `ratio` of the mean IoU is left."""
+    """One network at one stride: `energy` was cut away, `ratio` of the mean IoU is left."""
 
+    study: str
     data: str
+    network: str
     stride: int
+    way: str
     energy: float
     ratio: float
     seeds: int
@@ -60,51 +64,102 @@ class Outcome:
 def main() -> int:
     """Print and write what was asked for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cells", type=Path, nargs="*", default=[STUDY, RESULTS / "truncation"])
+    parser.add_argument("--out", type=Path, default=RESULTS / "stride_loss.json")
     parser.add_argument("--drawn", action="store_true")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--images", type=int, default=10, help="about so many a data set")
     options = parser.parse_args()
     if options.cost:
-        _write("stride_cost.json", {"encoder": ENCODER, "size": 512, "costs": costs()})
+        counted = {"encoder": ENCODER, "size": 512, "costs": costs()}
+        _write(RESULTS / "stride_cost.json", counted)
         return 0
-    found = compare(read())
-    for row in found["cells"]:
-        print(row)
-    print({name: found[name] for name in found if name != "cells"})
+    found: dict[str, Any] = {"ways": compare(read(options.cells))}
+    for way, one in found["ways"].items():
+        for row in one["cells"]:
+            print(way, row)
+        print(way, {name: one[name] for name in one if name != "cells"})
     if options.drawn:
         if "BLOCKSEG_DATA" not in os.environ:
             print("BLOCKSEG_DATA names no folder with the data sets in it", file=sys.stderr)
             return 1
-        found["drawn"] = drawn(options.images)
+        found["drawn"], found["command_drawn"] = drawn(options.images), _command()
         for row in found["drawn"]:
             print(row)
-    _write("stride_loss.json", found)
+    elif options.out.exists():
+        before = json.loads(options.out.read_text("utf-8"))
+        found["drawn"], found["command_drawn"] = before["drawn"], before["command_drawn"]
+    _write(options.out, found)
     return 0
 
 
-def read() -> list[Outcome]:
-    """Return what the study's networks lost on coarser grids."""
+def read(folders: list[Path]) -> list[Outcome]:
+    """Return what trained networks lost on coarser grids, seeds averaged."""
     cells = [
-        one
-        for one in json.loads((STUDY / "summary.json").read_text("utf-8"))
-        if one["cell"]["kind"] == "dense"
+        _Cell.of(folder.name, json.loads(path.read_text("utf-8")))
+        for folder in folders
+        for path in sorted(folder.glob("*_seed*.json"))
     ]
-    full = {
-        (one["cell"]["data"], one["cell"]["seed"]): one
-        for one in cells
-        if one["cell"]["size"] == FULL
-    }
-    found: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
-    for one in cells:
-        cell = one["cell"]
-        if cell["size"] != FULL:
-            base = full[cell["data"], cell["seed"]]
-            pair = base["energy"] - one["energy"], one["miou"] / base["miou"]
-            found[cell["data"], cell["size"]].append(pair)
+    dense = [one for one in cells if one is not None]
+    full = {(one.key, one.seed): one for one in dense if one.stride == FULL}
+    found: dict[tuple[str, str, str, int, str], list[tuple[float, float]]] = defaultdict(list)
+    for one in dense:
+        base = full.get((one.key, one.seed))
+        if one.stride != FULL and base is not None:
+            cut = _energy(one.data, FULL / one.scale) - _energy(one.data, one.stride / one.scale)
+            what = one.study, one.data, one.network, one.stride, one.way
+            found[what].append((cut, one.miou / base.miou))
     return [
-        Outcome(data, stride, *np.mean(pairs, axis=0).tolist(), len(pairs))
-        for (data, stride), pairs in sorted(found.items())
+        Outcome(*what, *np.mean(pairs, axis=0).tolist(), len(pairs))
+        for what, pairs in sorted(found.items())
     ]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A network that was trained on dense masks."""
+
+    study: str
+    data: str
+    network: str
+    scale: float
+    seed: int
+    stride: int
+    way: str
+    miou: float
+
+    @classmethod
+    def of(cls, study: str, found: dict[str, Any]) -> _Cell | None:
+        """Return the cell of a study's file; None where it has no place here."""
+        cell, network = found["cell"], found["network"]
+        # Without a decoder, or with another loss, there is no full grid to compare with.
+        other = network["network"] == "deeplabv3" or found["train"].get("loss", "block") == "soft"
+        if cell.get("kind", "dense") != "dense" or other:
+            return None
+        name = f"{network['network']} {network['form']} {network['encoder']}"
+        name += f" {network.get('output_stride', 16)}"
+        return cls(
+            study=study,
+            data=cell["data"],
+            network=name,
+            scale=float(found["train"]["scale"]),
+            seed=cell["seed"],
+            # In cells from before there was a choice.
+            stride=FULL if network["decoder_stride"] == "auto" else network["decoder_stride"],
+            way=network.get("truncation", "area"),
+            miou=found["test"]["miou"],
+        )
+
+    @property
+    def key(self) -> tuple[str, str, str, float]:
+        """What it shares with its full grid."""
+        return self.study, self.data, self.network, self.scale
+
+
+def _energy(data: str, pixels: float) -> float:
+    """Return the share of the test labels' energy that cells of so many image pixels hold."""
+    labels = json.loads((STUDY / f"labels_{data}.json").read_text("utf-8"))
+    return float(labels["test"]["blocks"][str(round(pixels))]["energy"])
 
 
 def fit(outcomes: list[Outcome]) -> float:
@@ -115,45 +170,58 @@ def fit(outcomes: list[Outcome]) -> float:
 
 
 def compare(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return each outcome beside its prediction, and the constants."""
-    names = sorted({one.data for one in outcomes})
-    without = {name: fit([one for one in outcomes if one.data != name]) for name in names}
+    """Return, by way down, each outcome beside its prediction, and the constants."""
+    ways = sorted({one.way for one in outcomes})
+    return {way: _compare([one for one in outcomes if one.way == way]) for way in ways}
+
+
+def _compare(outcomes: list[Outcome]) -> dict[str, Any]:
+    without = {}
+    for name in sorted({one.data for one in outcomes}):
+        rest = [one for one in outcomes if one.data != name]
+        without[name] = fit(rest) if rest else float("nan")
     rows, errors, plugin_errors, inside = [], [], [], []
     for one in outcomes:
         left_out = 1 - without[one.data] * one.energy
-        plugin = predicted_ratio(one.energy)
+        plugin = predicted_ratio(one.energy, one.way)
         errors.append(abs(one.ratio - left_out))
         plugin_errors.append(abs(one.ratio - plugin[0]))
         inside.append(plugin[1] <= one.ratio <= plugin[2])
         rows.append(
             {
+                "study": one.study,
                 "data": one.data,
+                "network": one.network,
                 "stride": one.stride,
                 "seeds": one.seeds,
                 "energy_cut": round(one.energy, 4),
                 "ratio": round(one.ratio, 4),
                 "loss_per_energy": round((1 - one.ratio) / one.energy, 3),
-                "left_out": round(left_out, 4),
+                "left_out": _rounded(left_out, 4),
                 "plugin": [round(number, 4) for number in plugin],
             }
         )
     return {
-        "cells": rows,
         "fitted": round(fit(outcomes), 3),
-        "fitted_without": {name: round(value, 3) for name, value in without.items()},
-        "left_out_error": round(float(np.mean(errors)), 4),
-        "left_out_error_80": round(float(np.quantile(errors, 0.8)), 4),
+        "fitted_without": {name: _rounded(value, 3) for name, value in without.items()},
+        "left_out_error": _rounded(float(np.mean(errors)), 4),
+        "left_out_error_80": _rounded(float(np.quantile(errors, 0.8)), 4),
         "plugin_error": round(float(np.mean(plugin_errors)), 4),
         "in_the_band": round(float(np.mean(inside)), 3),
+        "cells": rows,
     }
 
 
-def predicted_ratio(energy: float) -> tuple[float, float, float]:
+def _rounded(value: float, digits: int) -> float | None:
+    return None if np.isnan(value) else round(value, digits)
+
+
+def predicted_ratio(energy: float, way: str) -> tuple[float, float, float]:
     """Return what the plugin predicts where everything is painted: ratio, low, high."""
     from napari_blockseg.core.advice import LabelEnergy, stride_candidates
 
     known = LabelEnergy((FULL, 8), (1.0, 1.0 - energy), (0.0, 0.0), 1.0, 10**6, 1.0)
-    one = stride_candidates(known)[-1]
+    one = stride_candidates(known, way)[-1]
     return one.ratio, one.low, one.high
 
 
@@ -230,11 +298,14 @@ def costs() -> dict[str, dict[str, dict[str, float]]]:
     return found
 
 
-def _write(name: str, found: dict[str, Any]) -> None:
-    command = " ".join(["python", "benchmarks/stride_loss.py", *sys.argv[1:]])
+def _write(path: Path, found: dict[str, Any]) -> None:
     stamp = datetime.now().isoformat(timespec="minutes")
-    text = json.dumps({"command": command, "date": stamp, **found}, indent=1)
-    (RESULTS / name).write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({"command": _command(), "date": stamp, **found}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _command() -> str:
+    return " ".join(["python", "benchmarks/stride_loss.py", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
