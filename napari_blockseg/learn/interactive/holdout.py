@@ -13,7 +13,7 @@ Cells = NDArray[np.int16]
 #: Cells along a side of a superblock: neighbours are too like each other to be parted.
 SIDE = 8
 #: One superblock in so many is held out.
-ONE_IN = 6
+ONE_IN = 7
 #: Cells that a class has to have in training before any of it is held out.
 MIN_TRAIN = 12
 
@@ -50,38 +50,36 @@ class GrowingHoldout:
         """
         train = np.zeros(self._n_classes, np.int64)
         for name, cells in planes.items():
-            kept = cells[(cells >= 0) & ~self._known(name, cells)]
             if name not in changed:
-                train += np.bincount(kept, minlength=self._n_classes)
+                train += self._count(cells[~self._known(name, cells)])
+        parts = []
         for name, cells in changed.items():
-            mask = np.zeros(cells.shape, bool)
+            self._masks[name] = np.zeros(cells.shape, bool)
             for row, col in _painted(cells):
-                part = (
-                    slice(row * SIDE, (row + 1) * SIDE),
-                    slice(col * SIDE, (col + 1) * SIDE),
-                )
-                counts = np.bincount(cells[part][cells[part] >= 0], minlength=self._n_classes)
-                held = self._decide((name, row, col), counts, train)
-                mask[part] = held
-                train += 0 if held else counts
-            self._masks[name] = mask
+                area = slice(row * SIDE, (row + 1) * SIDE), slice(col * SIDE, (col + 1) * SIDE)
+                parts.append(((name, row, col), area, self._count(cells[area])))
+                train += parts[-1][2]
+        for place, area, counts in parts:
+            left = train - counts
+            enough = bool(np.all(left[counts > 0] >= MIN_TRAIN))
+            self._held[place] = self._held.get(place, self._drawn(place)) and enough
+            if self._held[place]:
+                self._masks[place[0]][area] = True
+                train = left
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Return which cells of a plane are held out, (rows, cols)."""
         return self._masks[name]
 
-    def _decide(
-        self, place: tuple[str, int, int], counts: NDArray[np.int64], train: NDArray[np.int64]
-    ) -> bool:
-        """Return whether a superblock is held out, given what training has without it."""
-        enough = bool(np.all(train[counts > 0] >= MIN_TRAIN))
-        held = self._held.get(place, self._drawn(place)) and enough
-        self._held[place] = held
-        return held
+    def _count(self, cells: Cells) -> NDArray[np.int64]:
+        counts: NDArray[np.int64] = np.bincount(cells[cells >= 0], minlength=self._n_classes)
+        return counts
 
     def _drawn(self, place: tuple[str, int, int]) -> bool:
-        digest = hashlib.sha256(repr((self._seed, place)).encode()).digest()
-        return digest[0] % ONE_IN == 0
+        """Return whether a superblock is on a lattice that has a point nearly everywhere."""
+        name, row, col = place
+        offset = hashlib.sha256(f"{self._seed} {name}".encode()).digest()[0]
+        return (row + 3 * col + offset) % ONE_IN == 0
 
     def _known(self, name: str, cells: Cells) -> NDArray[np.bool_]:
         mask = self._masks.get(name)

@@ -1,0 +1,280 @@
+"""An interactive session: a head from few strokes, previews that follow, a network behind."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+
+from napari_blockseg.core.classes import make_classes
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.grid import BlockGrid
+from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.reports import Notice, TrainStep, Validation
+from napari_blockseg.learn.checkpoint import load_model
+from napari_blockseg.learn.data import WorkingGrid
+from napari_blockseg.learn.interactive import behind
+from napari_blockseg.learn.interactive.features import Features
+from napari_blockseg.learn.interactive.foundation import Foundation
+from napari_blockseg.learn.interactive.head import fit, gather, label_points, measure_scaling
+from napari_blockseg.learn.interactive.holdout import MIN_TRAIN, SIDE, GrowingHoldout
+from napari_blockseg.learn.interactive.scoring import score
+from napari_blockseg.learn.interactive.session import Interactive
+from napari_blockseg.learn.interactive.view import Preview, View
+
+CLASSES = make_classes(["smooth", "rough", "dark"])
+BLOCK, ROWS, COLS = 8, 120, 168
+TRAIN = TrainConfig(device="cpu", crop=64, scale=1.0)
+
+
+@pytest.fixture(scope="module")
+def foundation():
+    torch.manual_seed(0)
+    return Foundation(NetworkConfig(weights="none"), TRAIN, 1, len(CLASSES), None)
+
+
+class Scene:
+    """A picture of three textures, and labels that a test paints; a `Source`."""
+
+    def __init__(self, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        rows, cols = np.mgrid[:ROWS, :COLS]
+        self.truth = np.where(cols < 90 + 10 * np.sin(rows / 15), 1, 2)
+        self.truth[np.hypot(rows - 85, cols - 60) < 25] = 3
+        spread = np.choose(self.truth - 1, [4, 45, 4])
+        level = np.choose(self.truth - 1, [140, 140, 60])
+        noise = rng.normal(0, 1, (ROWS, COLS)) * spread
+        self.image = (level + noise).clip(0, 255).astype(np.uint8)[..., None]
+        self.grid = BlockGrid((ROWS, COLS), BLOCK)
+        self.values = {"a": np.zeros(self.grid.shape, np.uint8)}
+        self.news: dict[str, BlockLabels] = {}
+
+    def paint(self, value, rows, cols, name="a"):
+        values = self.values.setdefault(name, np.zeros(self.grid.shape, np.uint8)).copy()
+        values[rows, cols] = value
+        self.values[name] = values
+        self.news[name] = BlockLabels(self.grid, values)
+
+    def paint_truth(self, name="a"):
+        values = self.truth[BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK].astype(np.uint8)
+        self.values[name] = values
+        self.news[name] = BlockLabels(self.grid, values)
+
+    def changed(self):
+        news, self.news = self.news, {}
+        return news
+
+    def pixels(self, name):
+        return self.image
+
+    def identity(self, name):
+        return [name]
+
+
+def begin(scene, foundation, out, full=False, view=View("a")):  # noqa: B008
+    return Interactive(scene, foundation, CLASSES, BLOCK, TRAIN, out, view, full)
+
+
+def until(reports, wanted, most=400):
+    """Return the first report that fits, and those before it."""
+    seen = []
+    for _ in range(most):
+        report = next(reports)
+        if report is not None:
+            seen.append(report)
+            if wanted(report):
+                return report, seen
+    raise AssertionError(f"nothing in {most} turns; {seen[-3:]}")
+
+
+def is_preview(report):
+    return isinstance(report, Preview)
+
+
+def test_a_few_strokes_are_enough_on_a_synthetic_image(foundation, tmp_path):
+    scene = Scene()
+    with closing(begin(scene, foundation, tmp_path).reports()) as reports:
+        next(reports)
+        scene.paint(1, 2, slice(1, 6))
+        assert next(reports) is not None  # one class is not enough, and it says so
+        scene.paint(2, slice(3, 8), 18)
+        preview, _ = until(reports, is_preview)
+        assert preview.source == "interactive"
+        assert preview.mask.shape == (ROWS, COLS)
+        assert set(np.unique(preview.mask)) == {1, 2}
+        known = scene.truth != 3
+        assert (preview.mask == scene.truth)[known].mean() > 0.9
+        scene.paint(3, 10, slice(6, 9))
+        preview, _ = until(reports, is_preview)
+        assert (preview.mask == scene.truth).mean() > 0.93
+        scene.paint(0, slice(None), slice(None))
+        scene.paint(1, 2, slice(1, 6))
+        scene.paint(2, slice(3, 8), 18)
+        preview, _ = until(reports, is_preview)
+        assert 3 not in preview.mask  # erased: never predicted again
+
+
+def test_views_are_parts_of_the_whole_and_other_planes_count(foundation, tmp_path):
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path)
+    with closing(session.reports()) as reports:
+        whole, _ = until(reports, is_preview)
+        session.look_at(View("a", (17, 63, 40, 121)))
+        part, _ = until(reports, is_preview)
+        assert part.region == (17, 63, 40, 121)
+        np.testing.assert_array_equal(part.mask, whole.mask[17:63, 40:121])
+        session.look_at(View("a", (100, 5000, -20, 10)))
+        part, _ = until(reports, is_preview)
+        assert part.region == (100, ROWS, 0, 10)
+        # Another plane is previewed without a label of its own, and its labels count once it has.
+        session.look_at(View("b"))
+        other, _ = until(reports, is_preview)
+        np.testing.assert_array_equal(other.mask, whole.mask)
+        scene.paint(3, 0, slice(None), name="b")
+        changed, _ = until(reports, is_preview)
+        assert (changed.mask != other.mask).any()
+
+
+def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
+    foundation, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(behind, "_SCORE_SECONDS", 0.0)
+    truth = np.repeat([0, 1, 2], 50)
+
+    def perfect(model, points):
+        yield
+        return truth, truth
+
+    start = {k: v.clone() for k, v in foundation.network.state_dict().items()}
+    scene = Scene()
+    scene.paint_truth()
+    with closing(begin(scene, foundation, tmp_path, full=True).reports()) as reports:
+        _, seen = until(reports, lambda r: isinstance(r, Validation))
+        assert any(isinstance(report, TrainStep) for report in seen)
+        assert seen[-1].source == "interactive"
+        monkeypatch.setattr(behind, "network_says", perfect)
+        notice, seen = until(reports, lambda r: isinstance(r, Notice) and "previews" in r.message)
+        assert "network" in notice.message
+        assert seen[-2].source == "network"
+        assert seen[-2].miou == 1.0
+        preview, _ = until(reports, is_preview)
+        assert preview.source == "network"
+        assert preview.mask.shape == (ROWS, COLS)
+        best = load_model(tmp_path, "cpu")
+        assert best.spec.val_miou == 1.0
+    last = load_model(tmp_path / "last", "cpu")
+    assert last.spec.steps >= best.spec.steps >= 1
+    assert last.spec.network.decoder_stride == 4
+    for name, tensor in foundation.network.state_dict().items():
+        assert torch.equal(tensor, start[name]), name  # the next session begins where this one did
+
+
+def test_labels_painted_later_reach_the_network_without_a_restart(foundation, tmp_path):
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path, full=True)
+    with closing(session.reports()) as reports:
+        until(reports, lambda r: isinstance(r, TrainStep))
+        steps = session.steps
+        scene.paint_truth("c")
+        scene.paint(1, 0, 0)
+        until(reports, is_preview)
+        until(reports, lambda r: isinstance(r, TrainStep))
+        assert session.steps == steps + 1
+        assert session._behind._network.names == ["a", "c"]
+
+
+def test_what_is_wrong_with_one_image_is_said_and_the_rest_goes_on(foundation, tmp_path):
+    scene = Scene()
+    scene.paint_truth()
+    bad = np.full((ROWS, COLS, 1), np.nan, np.float32)
+    scene.pixels = lambda name: bad if name == "bad" else scene.image
+    session = begin(scene, foundation, tmp_path)
+    with closing(session.reports()) as reports:
+        until(reports, is_preview)
+        session.look_at(View("bad"))
+        scene.paint(1, 0, 0, name="bad")
+        notice, _ = until(reports, lambda r: isinstance(r, Notice))
+        assert notice.level == "warning"
+        session.look_at(View("a"))
+        until(reports, is_preview)
+
+
+# -- the parts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("block", "scale", "along"), [(16, 0.5, 2), (8, 1.0, 2), (3, 1.0, 1)])
+def test_points_are_the_centers_of_the_cells_that_a_block_covers(block, scale, along):
+    grid = WorkingGrid.for_scale(block, scale)
+    cells = np.full((4, 5), -1, np.int16)
+    cells[2, 3] = 7
+    places, classes = label_points(cells, grid)
+    assert classes.tolist() == [7] * along**2
+    side = grid.side / grid.split
+    np.testing.assert_allclose(places.mean(0), [2.5 * side, 3.5 * side])
+    if along == 2:
+        assert set(places[:, 0].tolist()) == {18.0, 22.0}
+
+
+def test_gathered_points_and_logits_are_the_same_linear_map():
+    """At the centers of the LRG's cells, where interpolating before or after is one."""
+    rng = np.random.default_rng(0)
+    stages = tuple(
+        torch.from_numpy(rng.normal(size=(c, n, n))).half() for c, n in ((3, 16), (5, 8), (7, 4))
+    )
+    tile = Features(stages, (4, 8, 16), (32, 64))
+    rows, cols = np.mgrid[:16, :16]
+    places = np.stack([rows.ravel() * 4 + 2 + 32, cols.ravel() * 4 + 2 + 64], 1)
+    points = gather(tile, places.astype(np.float32))
+    classes = torch.from_numpy(rng.integers(0, 2, 256))
+    head = fit(points, classes, 3, measure_scaling([tile]))
+    expected = head.at(points).T.reshape(3, 16, 16)
+    torch.testing.assert_close(head.logits(tile), expected, rtol=1e-4, atol=1e-4)
+    assert not (head.at(points).argmax(1) == 2).any()  # a class without a label
+    scaled = (points - head.scaling.mean) * head.scaling.factor
+    power = scaled[:, :3].square().mean(0).sum()
+    assert power == pytest.approx(64, rel=0.01)
+
+
+def test_a_head_does_not_depend_on_where_its_fit_starts():
+    rng = np.random.default_rng(1)
+    tile = Features((torch.from_numpy(rng.normal(size=(6, 8, 8))).half(),), (4,), (0, 0))
+    points = tile.stages[0].float().flatten(1).T
+    classes = (points[:, 0] > 0).long()
+    scaling = measure_scaling([tile])
+    first = fit(points, classes, 2, scaling)
+    other = fit(points, 1 - classes, 2, scaling)
+    again = fit(points, classes, 2, scaling, other)
+    torch.testing.assert_close(first.at(points), again.at(points), rtol=0.02, atol=0.02)
+
+
+def test_first_strokes_of_a_class_are_learned_from_and_held_out_ones_stay_so():
+    held = GrowingHoldout(2)
+    cells = np.full((64, 64), -1, np.int16)
+    cells[:2, : MIN_TRAIN // 2] = 0
+    cells[8:10, : MIN_TRAIN // 2] = 1
+    held.update({"a": cells}, {"a": cells})
+    assert not held.mask("a").any()
+    cells = np.zeros((64, 64), np.int16)
+    cells[:, 32:] = 1
+    held.update({"a": cells}, {"a": cells})
+    first = held.mask("a")
+    assert 8 <= first.reshape(8, SIDE, 8, SIDE).all((1, 3)).sum() <= 10  # of 64
+    assert not first[:2, : MIN_TRAIN // 2].any()
+    assert (first.reshape(8, SIDE, 8, SIDE).std((1, 3)) == 0).all()  # whole superblocks
+    erased = np.where(first, np.int16(-1), cells)
+    held.update({"a": erased}, {"a": erased})
+    held.update({"a": cells}, {"a": cells})
+    np.testing.assert_array_equal(held.mask("a"), first)
+
+
+def test_scores_by_hand():
+    truth = np.array([0] * 5 + [1] * 5 + [2])
+    found = np.array([0, 0, 0, 0, 1] + [1] * 5 + [0])
+    seen = score(truth, found, CLASSES, per_block=1)
+    assert seen.iou == {"smooth": pytest.approx(4 / 6), "rough": pytest.approx(5 / 6), "dark": None}
+    assert seen.miou == pytest.approx(0.75)
+    assert score(truth[:3], found[:3], CLASSES, per_block=1).miou is None
