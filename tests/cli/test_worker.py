@@ -17,6 +17,8 @@ from napari_blockseg.files.project import Project
 sys.path.insert(0, str(Path(__file__).parent))
 from worker_client import Worker
 
+from .conftest import NAMES, untrained_model
+
 MANY = 100_000  # steps: a training that ends only when told to
 
 
@@ -383,3 +385,18 @@ def test_what_cannot_be_analysed_is_an_error(worker, shared_project, model):
     number = analyse(worker, shared_project, model)
     kind = "ModelError" if model == "never-trained" else "WorkerError"
     assert worker.wait_for("error", number)["kind"] == kind
+
+
+def test_blocks_to_label_next_are_answered_and_can_be_cancelled(worker, shared_project):
+    untrained_model(shared_project / "models" / "untrained", NAMES)
+    fields = {"project": str(shared_project), "model": "untrained"}
+    number = worker.ask("suggest", **fields)
+    cancel = worker.ask("cancel", of=number)
+    assert worker.wait_for("error", number)["kind"] == "Cancelled"
+    assert worker.wait_for("state", cancel)["state"] == "idle"
+    done = worker.wait_for("suggest_done", worker.ask("suggest", **fields))
+    assert done["block"] == 16
+    found = {(one["image_id"], one["row"], one["col"]) for one in done["suggestions"]}
+    assert found == {("scene_0", 0, 0), ("scene_0", 0, 1)}, "only its void corner is unlabelled"
+    number = worker.ask("suggest", **fields, method="best")
+    assert worker.wait_for("error", number)["kind"] == "WorkerError"
