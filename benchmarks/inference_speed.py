@@ -1,19 +1,24 @@
 """How fast networks predict: engines, decoder strides, tiles, and what the cost model says of it.
 
-Four questions, on random weights (time does not depend on them) and one CPU thread:
+Three questions, on random weights (time hardly depends on them) and one CPU thread:
 
 - ratio: the whole network to its encoder alone at 512 x 512, for torch as trained, torch with batch
-  norm folded, and ONNX Runtime. Goal: the default form at most 1.25 times its encoder alone.
+  norm folded, and ONNX Runtime; up to logits on the decoder's grid, to logits of every pixel, and
+  to the class of every pixel. Goal: the default form at most 1.25 times its encoder alone.
 - tiled: ``predict`` of a large image to the bare network on as many computed pixels. Goal: 90 %.
 - cost: predicted to measured seconds at the strides that the model was not fitted on. Goal: 15 %.
-- memory: the most that ``predict`` holds for images of growing height.
+
+Time depends on weights in one place: the class of a pixel is computed where the cells around it
+disagree, and random weights make maps that disagree nearly everywhere. ``smooth`` rows take the
+same network with logits that agree as those of a trained one do.
 
 All candidates of a comparison take turns in every round; numbers are medians of CPU time over the
 rounds, and ``noise`` is the interquartile range over the median.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/inference_speed.py
 
-Writes ``benchmarks/results/inference_speed.json`` (``--out`` for elsewhere).
+Writes ``benchmarks/results/inference_speed.json`` (``--out`` for elsewhere); with ``--parts`` only
+those are measured anew, the others stay.
 """
 
 from __future__ import annotations
@@ -23,7 +28,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -41,8 +45,9 @@ from napari_blockseg.core.config import NetworkConfig, PredictConfig, TrainConfi
 from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.tiles import plan_tiles
 from napari_blockseg.learn.checkpoint import Model, ModelSpec
+from napari_blockseg.learn.classmap import ClassUpsampler
 from napari_blockseg.learn.engine import for_prediction
-from napari_blockseg.learn.export import INPUT, session, write_graph
+from napari_blockseg.learn.export import INPUT, LOGITS, session, write_graph
 from napari_blockseg.learn.predict import predict_mask
 from napari_blockseg.learn.stitching import kept_share
 from napari_blockseg.nets.build import build_network
@@ -58,6 +63,8 @@ RATIO_FORMS = {
     "paper, stride 4": {"form": "paper"},
     "paper, stride 16": {"form": "paper", "decoder_stride": 16},
 }
+PARTS = ("ratio", "tiled", "cost")
+WHAT = "CPU seconds of prediction on one thread, medians of interleaved rounds"
 GOALS = {"ratio": 1.25, "tiled": 0.9, "cost": 0.15}
 
 
@@ -66,37 +73,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--side", type=int, default=2000, help="of the tiled image")
-    parser.add_argument("--rows", type=int, help="(internal) predict so many rows, say the memory")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     out = Path(__file__).parent / "results" / "inference_speed.json"
     parser.add_argument("--out", type=Path, default=out)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.rows is not None:
-        say_memory(options.rows)
-        return
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    result = {
-        "what": "CPU seconds of prediction on one thread, medians of interleaved rounds",
+    result: dict[str, Any] = {"what": WHAT, "goals": GOALS}
+    if options.out.exists():
+        old = json.loads(options.out.read_text())
+        result |= {part: old[part] for part in PARTS if "measured" in old.get(part, {})}
+    for part in options.parts:
+        start = load()
+        if part == "ratio":
+            found = measure_ratios(options.rounds)
+        elif part == "tiled":
+            found = measure_tiles(options.side, max(3, options.rounds // 2))
+        else:
+            found = {form: cost_errors(form) for form in ("light", "paper")}
+        result[part] = found | {"measured": circumstances(start)}
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def load() -> float | None:
+    """Return how many processes wanted to run in the last minute, on average."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def circumstances(load_before: float | None) -> dict[str, Any]:
+    """Return when, where and by which command something was measured."""
+    names = ("torch", "timm", "onnx", "onnxruntime", "numpy")
+    return {
         "command": "python " + " ".join(["benchmarks/inference_speed.py", *sys.argv[1:]]),
-        "goals": GOALS,
-        "rounds": options.rounds,
-        "ratio": measure_ratios(options.rounds),
-        "tiled": measure_tiles(options.side, max(3, options.rounds // 2)),
-        "cost": {form: cost_errors(form) for form in ("light", "paper")},
-        "memory": measure_memory(),
         "date": date.today().isoformat(),
+        "load_average": [load_before, load()],
         "cpus": os.cpu_count(),
         "processor": machine()["processor"],
-        "load_average": load and round(load, 2),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {
-            name: version(name) for name in ("torch", "timm", "onnx", "onnxruntime", "numpy")
-        },
+        "versions": {name: version(name) for name in names},
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
 
 
 def make_model(n_classes: int = N_CLASSES, **options: Any) -> Model:
@@ -139,18 +156,48 @@ def measure_ratios(rounds: int) -> dict[str, Any]:
     for form, options in RATIO_FORMS.items():
         model = make_model(**options)
         folded, onnx = (for_prediction(model, name) for name in ("torch", "onnx"))
-        work[f"torch as trained: {form}"] = _runs(model.network.coarse_logits, image)
-        work[f"torch folded: {form}"] = _runs(folded.network.coarse_logits, image)
-        work[f"onnx: {form}"] = _runs(onnx.network.coarse_logits, image)
+        engines = {"torch as trained": model, "torch folded": folded, "onnx": onnx}
+        for name, made in engines.items():
+            work[f"{name}: {form}"] = _runs(made.network.coarse_logits, image)
+            if not options:
+                stride = made.network.logits_stride
+                for kind, smooth in (("classes", False), ("classes, smooth", True)):
+                    work[f"{name}: {form}, {kind}"] = _classes(made, image, stride, smooth)
         if not options:
             work["torch as trained: encoder"] = _runs(model.network.encoder, image)
             work["torch folded: encoder"] = _runs(folded.network.encoder, image)
-            work["onnx: encoder"] = _onnx_encoder(folded, image)
+            work["onnx: encoder"] = _onnx(folded.network.encoder, image)
+            for name in ("torch as trained", "torch folded"):
+                work[f"{name}: {form}, logits"] = _runs(engines[name].network, image)
+            work[f"onnx: {form}, logits"] = _onnx(folded.network, image)
     found = in_turns(work, rounds)
     for name, row in found.items():
         engine = name.split(":")[0]
         row["ratio"] = round(row["seconds"] / found[f"{engine}: encoder"]["seconds"], 3)
     return found
+
+
+def _classes(model: Model, image: torch.Tensor, stride: int, smooth: bool) -> Callable[[], Any]:
+    """Return what computes the class of every pixel, as ``predict`` does."""
+    given = smooth_logits(SIDE // stride)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            logits = model.network.coarse_logits(image)[0].contiguous()
+        return list(ClassUpsampler(SIDE, SIDE, stride).push(given if smooth else logits, True))
+
+    return run
+
+
+def smooth_logits(side: int) -> torch.Tensor:
+    """Return logits whose largest one changes along a few lines: cells disagree at 18 % of places."""
+    across = torch.arange(side) / side
+    waves = [(1 + number % 3, 1 + number // 3 % 3, number) for number in range(N_CLASSES)]
+    maps = [
+        torch.sin(6 * down * across[:, None] + step) + torch.cos(6 * right * across + 2 * step)
+        for down, right, step in waves
+    ]
+    return torch.stack(maps)
 
 
 def _runs(function: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Callable[[], Any]:
@@ -161,13 +208,13 @@ def _runs(function: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Calla
     return run
 
 
-def _onnx_encoder(model: Model, image: torch.Tensor) -> Callable[[], Any]:
-    """Return the encoder alone in ONNX Runtime, fed as the whole network is."""
-    encoder = model.network.encoder
-    names = [f"stride_{stride}" for stride in encoder.strides]
+def _onnx(module: torch.nn.Module, image: torch.Tensor) -> Callable[[], Any]:
+    """Return a module in ONNX Runtime, fed as the whole network is."""
+    strides = getattr(module, "strides", None)
+    names = [LOGITS] if strides is None else [f"stride_{stride}" for stride in strides]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "encoder.onnx"
-        write_graph(encoder, torch.rand(2, 3, 96, 128), path, names)
+        path = Path(folder) / "module.onnx"
+        write_graph(module, torch.rand(2, 3, 97, 129), path, names)
         runner = session(path)
     return lambda: runner.run(None, {INPUT: image.contiguous().numpy()})
 
@@ -186,7 +233,7 @@ def measure_tiles(side: int, rounds: int) -> dict[str, Any]:
         def bare(model: Model = model, shapes: list[tuple[int, ...]] = shapes) -> None:
             for shape in shapes:
                 layout = getattr(model.network, "memory_format", torch.channels_last)
-                tile = torch.zeros(1, 3, *shape).contiguous(memory_format=layout)
+                tile = torch.full((1, 3, *shape), 0.5).contiguous(memory_format=layout)
                 with torch.inference_mode():
                     model.network.coarse_logits(tile)
 
@@ -212,31 +259,6 @@ def cost_errors(form: str) -> dict[str, Any]:
     for row in found.values():
         row["error"] = round(row["predicted_seconds"] / row["seconds"] - 1, 3)
     return {"model": cost["model"], "rows": found}
-
-
-def measure_memory() -> list[dict[str, Any]]:
-    """Return the peak of processes that predict images of growing height."""
-    found = []
-    for rows in (1024, 4096, 16384):
-        words = [sys.executable, __file__, "--rows", str(rows)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        found.append(json.loads(done.stdout))
-    return found
-
-
-def say_memory(rows: int) -> None:
-    """Predict `rows` x 1024 pixels of a file that is read in parts, and print the peak."""
-    model = for_prediction(make_model(decoder_stride=16), "torch")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pixels"
-        pixels = np.memmap(path, np.uint8, "w+", shape=(rows, 1024, 3))
-        pixels[:] = 100
-        pixels.flush()
-        del pixels
-        before = resident_peak()
-        mask = predict_mask(model, np.memmap(path, np.uint8, "r", shape=(rows, 1024, 3)))
-    found = {"before_mib": before, "peak_mib": resident_peak(), "mask_mib": mask.nbytes / 2**20}
-    print(json.dumps({"rows": rows, "cols": 1024, "file_mib": rows * 3 / 1024} | found))
 
 
 def resident_peak() -> float | None:
