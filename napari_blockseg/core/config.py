@@ -60,11 +60,12 @@ class NetworkConfig(_Config):
         description="Pixels per cell of the encoder's end; 32 truncates its last stage.",
     )
     truncation: Literal["area", "strided", "lowpass", "polyphase"] = Field(
-        default="area",
+        default="polyphase",
         title="Way down",
-        description="How features get to a coarser decoder's grid: mean of each cell, a learned "
-        "convolution, the ideal low-pass (a reference; it cannot be exported), or 'polyphase': the "
-        "mean, with the detail it takes away kept in channels and put back into the logits.",
+        description="How features get to a coarser decoder's grid. 'polyphase': mean of each cell, "
+        "with the detail it takes away kept in channels and put back into the logits; 'area': the "
+        "mean alone; 'strided': a learned convolution; 'lowpass': the ideal low-pass (a reference; "
+        "it cannot be exported).",
     )
     truncate_aspp: bool = Field(
         default=False,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -61,6 +61,11 @@ class ModelSpec(BaseModel):
     versions: dict[str, str] = {}
     stride_choice: StrideChoice | None = None
     truncated_from: int | None = None
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _older_models_were_truncated_by_means(cls, value: Any) -> Any:
+        return {"truncation": "area"} | value if isinstance(value, dict) else value
 
     @property
     def grid(self) -> WorkingGrid:

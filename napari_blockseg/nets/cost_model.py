@@ -45,7 +45,7 @@ class CostModel:
     A layer of m multiply-adds that moves v bytes takes ``a * m + b * v + c`` seconds, with a, b
     and c not below zero, fitted by least squares for each kind. It is a sum, not the maximum of a
     roofline: caches and arithmetic of a CPU overlap only in part. A kind that was not seen takes
-    the rates of "dense".
+    the rates of its nearest kin.
     """
 
     rates: dict[Kind, Rates]
@@ -60,7 +60,11 @@ class CostModel:
         return float(sum(self.seconds(layers)))
 
     def _rates_of(self, kind: Kind) -> Rates:
-        return self.rates.get(kind) or self.rates.get("dense") or Rates(0.0, 0.0, 0.0)
+        nearest: Kind = "depthwise" if kind == "dilated" else "dense"
+        for one in (kind, nearest, KINDS[0]):
+            if one in self.rates:
+                return self.rates[one]
+        return Rates(0.0, 0.0, 0.0)
 
 
 def fit_cost_model(passes: Sequence[Sequence[Layer]], totals: Sequence[float]) -> CostModel:

@@ -20,7 +20,7 @@ from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.modules import ConvBlock, SeparableConv, initialize
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
-from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, GridDecoder, add_detail
+from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, GridDecoder, add_detail, detail_reach
 from napari_blockseg.nets.truncation import Way, way_down
 
 PAPER_WIDTH, LIGHT_WIDTH = 256, 96
@@ -101,5 +101,6 @@ def build_dan(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Networ
     initialize(decoder)
     stride = add_detail(decoder, config.truncation, config.stride, n_low, width, n_classes)
     # Each node sees one cell further, on its own grid.
-    halo = round_up(sum(strides[:-1]) + ENCODER_REACH)
+    reach = sum(strides[:-1]) + detail_reach(decoder, config.stride)
+    halo = round_up(reach + ENCODER_REACH)
     return Network(encoder, decoder, config.stride, halo, logits_stride=stride)

@@ -28,7 +28,7 @@ from napari_blockseg.nets.modules import (
     initialize,
 )
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
-from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, GridDecoder, add_detail
+from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, GridDecoder, add_detail, detail_reach
 from napari_blockseg.nets.truncation import Way, way_down
 
 # Rates at output stride 16. The light form is for crops of 256 and for tiles: rate 18 would look
@@ -107,7 +107,8 @@ def build_deeplabv3plus(encoder: Encoder, config: NetworkConfig, n_classes: int)
     )
     initialize(decoder)
     logits_stride = add_detail(decoder, way, stride, n_low, width, n_classes)
-    halo = round_up(reach_of(rates, window, grid) + ENCODER_REACH)
+    reach = reach_of(rates, window, grid) + detail_reach(decoder, stride)
+    halo = round_up(reach + ENCODER_REACH)
     return Network(encoder, decoder, stride, halo, logits_stride=logits_stride)
 
 

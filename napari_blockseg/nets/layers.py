@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-Kind = Literal["dense", "pointwise", "depthwise", "resize", "move"]
-KINDS: tuple[Kind, ...] = ("dense", "pointwise", "depthwise", "resize", "move")
+Kind = Literal["dense", "pointwise", "depthwise", "dilated", "resize", "move"]
+KINDS: tuple[Kind, ...] = ("dense", "pointwise", "depthwise", "dilated", "resize", "move")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Layer:
         As torch calls it.
     kind : str
         What its time depends on: "dense" (convolutions over several channels and pixels, matrix
-        products), "pointwise" (1x1), "depthwise" (one channel at a time), "resize"
-        (interpolation), "move" (all else: sums, activations, pooling, concatenation).
+        products), "pointwise" (1x1), "depthwise" (one channel at a time), "dilated"
+        (depthwise with dilation, for which libraries have slower code), "resize" (interpolation),
+        "move" (all else: sums, activations, pooling, concatenation).
     macs : int
         Multiply-adds.
     moved : int
@@ -121,7 +122,7 @@ def _kind(func: Any, args: tuple[Any, ...]) -> Kind:
     if "conv" in name:
         weight: Tensor = args[1]
         if weight.shape[1] == 1 and weight.shape[0] > 1:
-            return "depthwise"
+            return "dilated" if max(args[5]) > 1 else "depthwise"
         return "pointwise" if weight.shape[2:].numel() == 1 else "dense"
     if name in ("mm", "addmm", "bmm", "baddbmm"):
         return "dense"

@@ -123,3 +123,11 @@ def add_detail(
     decoder.detail = Detail(n_low, n_fused, n_classes, factor)
     initialize(decoder.detail)
     return LOW_LEVEL_STRIDE
+
+
+def detail_reach(decoder: GridDecoder, stride: int) -> int:
+    """Return how many pixels further to each side a decoder looks because of its branch.
+
+    Its 3x3 convolution sees one cell of the decoder's grid more.
+    """
+    return 0 if decoder.detail is None else stride

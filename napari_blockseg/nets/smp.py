@@ -33,7 +33,7 @@ from napari_blockseg.nets.deeplabv3plus import Decoder, aspp_stride
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.modules import ConvBlock, initialize
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
-from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, add_detail
+from napari_blockseg.nets.polyphase import LOW_LEVEL_STRIDE, add_detail, detail_reach
 from napari_blockseg.nets.truncation import Way, upsample, way_down
 from napari_blockseg.nets.weights import check_fit, read_state_dict
 
@@ -83,7 +83,7 @@ def build_smp(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Networ
     )
     initialize(decoder)
     logits_stride = add_detail(decoder, config.truncation, stride, n_low, WIDTH, n_classes)
-    halo = round_up(rates[-1] * grid + ENCODER_REACH)
+    halo = round_up(rates[-1] * grid + detail_reach(decoder, stride) + ENCODER_REACH)
     return Network(encoder, decoder, stride, halo, align_corners=True, logits_stride=logits_stride)
 
 

@@ -52,8 +52,12 @@ SETTINGS += [
     ({"network": "deeplabv3", "form": "paper", "output_stride": 8}, (8,)),
     ({"output_stride": 32, "truncate_aspp": True}, (16, 32)),
 ]
+# Golden logits are named by what differs from these; a default that changes changes no name.
+USUAL = {field: info.default for field, info in NetworkConfig.model_fields.items()} | {
+    "truncation": "area"
+}
 CONFIGS = [
-    NetworkConfig(decoder_stride=stride, weights="none", **settings)
+    NetworkConfig(**{"truncation": "area", "weights": "none", "decoder_stride": stride, **settings})
     for settings, strides in SETTINGS
     for stride in strides
 ]
@@ -61,7 +65,7 @@ CONFIGS = [
 
 def name(config):
     told = {key: value for key, value in config.model_dump().items() if key != "weights"}
-    changed = {key for key in told if told[key] != NetworkConfig.model_fields[key].default}
+    changed = {key for key in told if told[key] != USUAL[key]}
     kept = [key for key in told if key in changed | {"network", "encoder", "decoder_stride"}]
     return "-".join(
         str(told[key]) if isinstance(told[key], str) else f"{key}={told[key]}" for key in kept

@@ -48,10 +48,21 @@ def test_a_kind_that_was_not_seen_takes_the_rates_of_dense():
     assert model.total([unseen]) == pytest.approx(0.03, rel=1e-6)
 
 
+def test_dilated_convolutions_are_nearest_to_depthwise_ones():
+    slow, fast = (
+        replace(timed(Layer("m", "op", "dense", 10**8, 0)), kind=kind, seconds=seconds)
+        for kind, seconds in (("depthwise", 4.0), ("dense", 1.0))
+    )
+    model = fit_cost_model([[slow, fast]], [5.0])
+    dilated, unseen = (Layer("m", "op", kind, 10**8, 0) for kind in ("dilated", "pointwise"))
+    assert model.seconds([dilated, unseen]) == pytest.approx([4.0, 1.0], rel=1e-6)
+
+
 def test_layers_of_a_small_network():
     network = nn.Sequential(
         nn.Conv2d(4, 8, 3, padding=1),
         nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8, bias=False),
         nn.Sequential(nn.Conv2d(8, 2, 1), nn.ReLU()),
         nn.Upsample(scale_factor=2, mode="bilinear"),
     ).eval()
@@ -60,9 +71,10 @@ def test_layers_of_a_small_network():
     assert [(layer.module, layer.kind, layer.macs) for layer in found] == [
         ("0", "dense", cells * 8 * 4 * 9),
         ("1", "depthwise", cells * 8 * 9),
-        ("2.0", "pointwise", cells * 2 * 8),
-        ("2.1", "move", 0),
-        ("3", "resize", 0),
+        ("2", "dilated", cells * 8 * 9),
+        ("3.0", "pointwise", cells * 2 * 8),
+        ("3.1", "move", 0),
+        ("4", "resize", 0),
     ]
     assert found[0].moved == 4 * (4 * cells + 8 * cells + 8 * 4 * 9 + 8)
     assert found[-1].moved == 4 * (2 * cells + 2 * 4 * cells)

@@ -41,6 +41,8 @@ def test_a_node_convolves_the_concatenation():
 def test_every_stage_reaches_the_logits(stage):
     network = dan()
     torch.nn.init.normal_(network.decoder.head.weight)
+    if network.decoder.detail is not None:
+        torch.nn.init.normal_(network.decoder.detail.phases.weight)
     with torch.inference_mode():
         features = network.encoder(torch.rand(1, 3, 64, 64))
         before = network.decoder(features)
@@ -67,9 +69,10 @@ def test_its_halo_holds_nearly_all_it_looks_at(stride):
         tile = network.coarse_logits(
             image[..., 64 : 64 + side + 2 * halo, 64 : 64 + side + 2 * halo]
         )
-    start, stop = halo // stride, (halo + side) // stride
+    cell = network.logits_stride
+    start, stop = halo // cell, (halo + side) // cell
     inside = tile[..., start:stop, start:stop]
-    begin = (64 + halo) // stride
-    expected = whole[..., begin : begin + side // stride, begin : begin + side // stride]
+    begin = (64 + halo) // cell
+    expected = whole[..., begin : begin + side // cell, begin : begin + side // cell]
     difference = float((inside - expected).abs().max() / expected.abs().max())
     assert difference < 1e-2, difference

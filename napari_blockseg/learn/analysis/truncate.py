@@ -85,7 +85,11 @@ class Trials:
 
 def _network(model: Model, stride: int) -> Network:
     spec = model.spec
-    config = spec.network.model_copy(update={"decoder_stride": stride, "weights": "none"})
+    changes: dict[str, object] = {"decoder_stride": stride, "weights": "none"}
+    if spec.network.truncation == "polyphase" and stride != spec.network.stride:
+        # A branch of another stride has learned nothing: what is measured is the mean alone.
+        changes["truncation"] = "area"
+    config = spec.network.model_copy(update=changes)
     # Building draws weights that are not wanted, from everybody's generator.
     with torch.random.fork_rng(devices=[]):
         network = build_network(config, len(spec.classes), spec.n_channels)
