@@ -13,6 +13,8 @@ from napari_blockseg.core.config import NetworkConfig
 
 Row = dict[str, Any]
 
+_FEW = 4
+
 _COLUMNS = (
     *("G multiply-adds", "GB moved", "M parameters", "peak MiB", "seconds", "x encoder"),
     "predicted",
@@ -57,6 +59,8 @@ def cost(
         from napari_blockseg.nets.combinations import OUTPUT_STRIDES
         from napari_blockseg.nets.cost_combinations import count_combinations
 
+        if seconds:
+            say("Every combination is timed: about a minute. --no-time only counts.")
         kept = OUTPUT_STRIDES if output_stride is None else (config.output_stride,)
         result = count_combinations(config, size, seconds, output_strides=kept)
         say(describe_combinations(result, size))
@@ -133,7 +137,8 @@ def _about(model: dict[str, Any], rows: list[Row], what: str) -> str:
     )
     if not checked:
         return told + "; there is no other one to check it on."
-    return told + f"; on {checked} it is off by at most {model['worst_error']:.0%}."
+    where = checked if len(model["checked_on"]) <= _FEW else "the others"
+    return told + f"; on {where} it is off by at most {model['worst_error']:.0%}."
 
 
 def _listed(numbers: list[int]) -> str:
