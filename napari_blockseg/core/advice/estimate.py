@@ -133,7 +133,9 @@ def estimate_from_counts(
 
 def _error(miou: float, unsure: float, model: LossModel, factor: float) -> float:
     share, multiple = model.error[factor]
-    return max(float(np.hypot(share * (1 - miou), multiple * unsure)), _MIN_ERROR)
+    error = float(np.hypot(share * (1 - miou), multiple * unsure))
+    # A mean IoU lies between 0 and 1: nothing is further from the estimate than its other end.
+    return min(max(error, _MIN_ERROR), max(miou, 1 - miou))
 
 
 def _with_owned(rows: list[EstimatedCeiling], counts: PairCounts) -> list[EstimatedCeiling]:
