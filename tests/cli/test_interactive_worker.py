@@ -93,11 +93,12 @@ def test_strokes_become_previews_while_it_runs(worker, painting):
         "water": 0,
     }
     assert (mask[:16, :128] == 1).mean() > 0.9
-    # What is painted while it runs is there within two seconds; nothing restarts.
+    # What is painted while it runs is there within two seconds, four where tests run side by side;
+    # nothing restarts.
     began = time.monotonic()
     paint(painting, "scene_0", {3: (slice(4, 6), slice(3, 5))})
     _, mask = preview_of(worker, painting, number)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     assert 3 in mask
     # Another image's labels count too, and another view is previewed.
     paint(painting, "scene_1", {1: (slice(0, 1), slice(0, 8))})

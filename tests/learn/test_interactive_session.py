@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 
 import numpy as np
@@ -99,9 +100,12 @@ def test_a_few_strokes_are_enough_on_a_synthetic_image(foundation, tmp_path):
         next(reports)
         scene.paint(1, 2, slice(1, 6))
         assert next(reports) is not None  # one class is not enough, and it says so
+        time.sleep(0.3)
+        began = time.perf_counter()
         scene.paint(2, slice(3, 8), 18)
         preview, _ = until(reports, is_preview)
         assert preview.source == "interactive"
+        assert preview.seconds <= time.perf_counter() - began  # since the stroke that let it be
         assert preview.mask.shape == (ROWS, COLS)
         assert set(np.unique(preview.mask)) == {1, 2}
         known = scene.truth != 3
@@ -170,6 +174,30 @@ def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
     assert last.spec.network.decoder_stride == 4
     for name, tensor in foundation.network.state_dict().items():
         assert torch.equal(tensor, start[name]), name  # the next session begins where this one did
+
+
+def test_strokes_come_between_while_it_scores(foundation, tmp_path, monkeypatch):
+    monkeypatch.setattr(behind, "_SCORE_SECONDS", 0.0)
+    scored = []
+
+    def endless(model, points):
+        while True:
+            scored.append(1)
+            yield
+
+    monkeypatch.setattr(behind, "network_says", endless)
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path, full=True)
+    with closing(session.reports()) as reports:
+        until(reports, lambda r: isinstance(r, TrainStep))
+        while len(scored) < 3:
+            next(reports)
+        scene.paint(3, 0, slice(0, 4))
+        until(reports, is_preview, most=5)
+        session.look_at(View("a", (0, 20, 0, 30)))
+        preview, _ = until(reports, is_preview, most=5)
+        assert preview.mask.shape == (20, 30)
 
 
 def test_labels_painted_later_reach_the_network_without_a_restart(foundation, tmp_path):

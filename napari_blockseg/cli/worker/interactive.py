@@ -63,7 +63,7 @@ class PaintedProject:
         """Return labels, by name of the plane, that changed since the last look."""
         if time.monotonic() < self._due:
             return {}
-        self._due = time.monotonic() + WATCH_SECONDS
+        start = time.monotonic()
         found: dict[str, BlockLabels] = {}
         for image_id in self.project.image_ids:
             signature = self._signature(image_id)
@@ -76,6 +76,9 @@ class PaintedProject:
             self._seen[image_id] = signature
             if labels.grid.block == self.project.block:
                 found |= self._planes(image_id, labels)
+        # Thousands of files are looked at less often, so that looking stays a small part.
+        now = time.monotonic()
+        self._due = now + max(WATCH_SECONDS, 10 * (now - start))
         return found
 
     def look_up(self, image_id: str, index: Index) -> str:

@@ -178,10 +178,11 @@ class Background:
         return found.to(self.device).softmax(1)
 
     def _take_step(self) -> float:
-        nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
         self.step += 1
         set_learning_rate(self._optimizer, self.learning_rate)
-        self._optimizer.step()
+        if torch.isfinite(norm):
+            self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._mean.update(self._network, self.step)
         loss, self._loss, self._piece = self._loss, 0.0, 0

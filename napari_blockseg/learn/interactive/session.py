@@ -18,6 +18,7 @@ from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.reports import Notice, TrainStarted, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.data import WorkingGrid, class_lookup
+from napari_blockseg.learn.devices import is_out_of_memory
 from napari_blockseg.learn.interactive.behind import Behind
 from napari_blockseg.learn.interactive.features import Index, PlaneFeatures
 from napari_blockseg.learn.interactive.foundation import Foundation
@@ -104,7 +105,8 @@ class Interactive:
         self._head: Head | None = None
         self._scaled_from = 0
         self._fitted = False
-        self._asked: float | None = time.perf_counter()
+        self._scoring: Iterator[Validation | Notice | None] | None = None
+        self._asked: float | None = None
         self._shown = time.perf_counter()
         self._notices: list[Notice] = []
         self._said: set[str] = set()
@@ -175,11 +177,8 @@ class Interactive:
         elif self._head is None or not self._full:
             time.sleep(_IDLE_SECONDS)
             yield None
-        elif behind.due_to_score():
-            before = behind.source
-            yield from behind.score(self._head)
-            self._asked = time.perf_counter() if behind.source != before else None
-            yield None
+        elif self._scoring is not None or behind.due_to_score():
+            yield self._score(self._head)
         elif behind.source == "network" and time.perf_counter() - self._shown > _SHOW_SECONDS:
             self._asked = time.perf_counter()
             yield None
@@ -234,14 +233,30 @@ class Interactive:
                 return mask
             yield None
 
+    def _score(self, head: Head) -> Report | None:
+        """Score a piece of what is held out: strokes come between."""
+        before = self._behind.source
+        self._scoring = self._scoring or self._behind.score(head)
+        try:
+            report = next(self._scoring)
+        except StopIteration:
+            self._scoring, report = None, None
+        if self._behind.source != before:
+            self._asked = time.perf_counter()
+        return report
+
     def _learn(self) -> TrainStep | None:
         """Take a piece of a step of the network; where it cannot be, the head goes on alone."""
         try:
             return self._behind.learn(self._head)
         except BlockSegError as error:
             self._say(str(error), "warning")
-            self._full = False
-            return None
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._say("Out of memory: the network behind stops, the quick head goes on.", "warning")
+        self._full = False
+        return None
 
     # -- the head --------------------------------------------------------------------------------
 
@@ -293,10 +308,11 @@ class Interactive:
     def _read_labels(self, name: str, labels: BlockLabels) -> None:
         plane = self._plane(name)
         self._labels[name] = labels
+        before = self._asked if self._can_fit() else None
         self._painted.update(name, plane, labels.grid, self._lookup[labels.values])
         self._behind.take(name)
         self._fitted = False
-        self._asked = self._asked or time.perf_counter()
+        self._asked = before or time.perf_counter()
         if not self._can_fit():
             self._say("Paint some blocks of at least two classes for a preview.")
 
