@@ -267,35 +267,36 @@ def _data_sets(images: int) -> Iterator[tuple[str, int, list[Any]]]:
         yield data.name, len(source.classes), chosen
 
 
-def costs() -> dict[str, dict[str, dict[str, float]]]:
-    """Return multiply-adds as a share of the full grid's."""
+def costs() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return multiply-adds as a share of the full grid's, by network, way and both strides."""
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for network in ("deeplabv3plus", "dan"):
+        for form in ("light", "paper"):
+            for way in ("area", "polyphase"):
+                rows = {
+                    str(output_stride): _shares(network, form, way, output_stride)
+                    for output_stride in (8, 16, 32)
+                }
+                found.setdefault(f"{network} {form}", {})[way] = rows
+    return found
+
+
+def _shares(network: str, form: str, way: str, output_stride: int) -> dict[str, float]:
     import torch
 
     from napari_blockseg.core.config import STRIDES, NetworkConfig
     from napari_blockseg.nets.build import build_network
     from napari_blockseg.nets.cost import count_macs
 
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for network in ("deeplabv3plus", "dan"):
-        for form in ("light", "paper"):
-            for output_stride in (8, 16, 32):
-                macs = {}
-                for stride in (one for one in STRIDES if one <= output_stride):
-                    config = NetworkConfig(
-                        network=network,
-                        form=form,
-                        encoder=ENCODER,
-                        weights="none",
-                        output_stride=output_stride,
-                        decoder_stride=stride,
-                    )
-                    with torch.device("meta"):
-                        built = build_network(config, 21).eval()
-                    image = torch.zeros(1, 3, 512, 512, device="meta")
-                    macs[stride] = count_macs(built, image)
-                rows = {str(one): round(value / macs[FULL], 3) for one, value in macs.items()}
-                found.setdefault(f"{network} {form}", {})[str(output_stride)] = rows
-    return found
+    macs = {}
+    for stride in (one for one in STRIDES if one <= output_stride):
+        fields = {"network": network, "form": form, "truncation": way, "encoder": ENCODER}
+        strides = {"output_stride": output_stride, "decoder_stride": stride}
+        config = NetworkConfig(**fields, **strides, weights="none")
+        with torch.device("meta"):
+            built = build_network(config, 21).eval()
+        macs[stride] = count_macs(built, torch.zeros(1, 3, 512, 512, device="meta"))
+    return {str(one): round(value / macs[FULL], 3) for one, value in macs.items()}
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:

@@ -24,12 +24,13 @@ def describe_choice(choice: StrideChoice) -> str:
 def _row(one: StrideCandidate, choice: StrideChoice) -> list[str]:
     scale = choice.scale or 1.0
     full = one is choice.candidates[0]
+    several = len({each.way for each in choice.candidates}) > 1
     return [
-        f"{one.stride}{' (full grid)' * full}",
+        f"{one.stride}{' (full grid)' if full else f' ({one.way})' * several}",
         f"{one.stride / scale:g}",
         number(one.energy),
         number(one.ratio),
         "" if full else f"{one.low:.3f} to {one.high:.3f}",
         "-" if one.cost is None else f"{one.cost:.0%}",
-        "chosen" if one.stride == choice.stride else "",
+        "chosen" if (one.stride, one.way) == (choice.stride, choice.way) else "",
     ]

@@ -67,6 +67,8 @@ class StrideChoice(_Part):
     ----------
     stride : int
         Working pixels per cell.
+    way : str or None
+        How features get there; None where that was not looked at.
     grounds : str
         What the choice rests on.
     reason : str
@@ -84,6 +86,7 @@ class StrideChoice(_Part):
     """
 
     stride: int
+    way: str | None = None
     grounds: Grounds
     reason: str
     tolerance: float

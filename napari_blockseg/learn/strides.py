@@ -93,26 +93,29 @@ def new_stride(
     strides = [one for one in STRIDES if one <= network.output_stride]
     energy = label_energy(data.label_values(), len(class_names), data.block, scale, strides)
     found = _first_analysis([init] if init else known_models, network, class_names, scale)
-    plain = network.truncation != "polyphase" and not network.truncate_aspp
+    way = network.truncation
+    about = network.network, network.form, network.output_stride
     choice = choose_stride(
         energy,
         tolerance,
         block=data.block,
         scale=scale,
-        way=network.truncation,
-        costs=known_costs(network.network, network.form, network.output_stride) if plain else None,
-        measured=measured_losses(found, energy, network.truncation) if found else None,
+        ways=(way,),
+        # Nobody counted networks whose ASPP is truncated too.
+        costs=None if network.truncate_aspp else {way: known_costs(*about, way)},
+        measured={way: measured_losses(found, energy, way)} if found else None,
         model=found.model if found else "",
     )
     return _chosen(network, choice)
 
 
 def _chosen(network: NetworkConfig, choice: StrideChoice) -> Settled:
-    return Settled(_with_stride(network, choice.stride), choice, choice)
+    return Settled(_with_stride(network, choice.stride, choice.way), choice, choice)
 
 
-def _with_stride(network: NetworkConfig, stride: int) -> NetworkConfig:
-    return NetworkConfig(**network.model_dump() | {"decoder_stride": stride})
+def _with_stride(network: NetworkConfig, stride: int, way: str | None = None) -> NetworkConfig:
+    changed = {"decoder_stride": stride, "truncation": way or network.truncation}
+    return NetworkConfig(**network.model_dump() | changed)
 
 
 def _first_analysis(

@@ -18,7 +18,7 @@ def test_a_model_is_cut_measured_and_tuned(run, project, model, tmp_path, load_j
     cut = tmp_path / "cut"
     wanted = ("--decoder-stride", 8, "--out", cut, "--images", 1, "--json", tmp_path / "cut.json")
     done = run("truncate", model, project, *wanted)
-    assert "Decoder stride 4 became 8 (area)" in done.out
+    assert "Decoder stride 4 became 8 (polyphase)" in done.out
     assert "8 (after)" in done.out
     assert "blockseg train" in done.out
     found = load_json(tmp_path / "cut.json")

@@ -312,25 +312,41 @@ def test_of_what_is_allowed_the_cheapest_is_taken_whatever_its_way():
     assert choose_candidate([candidate(8, 0.3), candidate(16, 0.2)], 0.01).stride == 16
 
 
+def test_a_way_that_loses_less_can_be_taken_once_it_is_known(monkeypatch):
+    monkeypatch.setitem(LOSS_PER_ENERGY, "polyphase", LOSS_PER_ENERGY["area"] / 20)
+    values = stripes(5)
+    assert choose(values).stride == 4
+    costs = {"area": {4: 1.0, 8: 0.9, 16: 0.8}, "polyphase": {4: 1.0, 8: 0.95, 16: 0.93}}
+    chosen = choose(values, ways=("area", "polyphase"), costs=costs)
+    assert chosen.stride > 4
+    assert chosen.way == "polyphase"
+    assert "finer detail kept in channels" in chosen.reason
+    names = [(one.stride, one.way) for one in chosen.candidates]
+    assert names == [(4, "area"), (8, "area"), (16, "area"), (8, "polyphase"), (16, "polyphase")]
+    # Allowed to lose anything, the cheapest of all is taken.
+    assert choose(values, 1.0, ways=("area", "polyphase"), costs=costs).way == "area"
+
+
 def test_known_costs_fall_with_the_stride():
-    for (network, form), by_output in COSTS.items():
-        for output_stride in by_output:
+    for (network, form), by_way in COSTS.items():
+        for output_stride in by_way["area"]:
             costs = known_costs(network, form, output_stride)
             assert list(costs.values()) == sorted(costs.values(), reverse=True)
             assert list(costs) == sorted(costs)
             assert costs[4] == 1
     assert known_costs("unheard-of", "light", 16) == {}
+    assert known_costs("dan", "light", 16, "unheard-of") == {}
 
 
 def test_the_costs_are_those_that_were_counted():
     path = Path(__file__).parents[2] / "benchmarks" / "results" / "stride_cost.json"
     counted = json.loads(path.read_text("utf-8"))["costs"]
-    for (network, form), by_output in COSTS.items():
-        written = json.loads(json.dumps(by_output))
+    for (network, form), by_way in COSTS.items():
+        written = json.loads(json.dumps(by_way))
         assert written == counted[f"{network} {form}"]
 
 
 def test_a_choice_survives_json_and_takes_unknown_keys():
-    chosen = choose(stripes(5), costs={4: 1.0, 8: 0.9, 16: 0.8})
+    chosen = choose(stripes(5), costs={"area": {4: 1.0, 8: 0.9, 16: 0.8}})
     values = json.loads(json.dumps(chosen.model_dump(mode="json"))) | {"newer": 1}
     assert StrideChoice.model_validate(values) == chosen

@@ -200,7 +200,7 @@ def full(tmp_path_factory):
     out = tmp_path_factory.mktemp("full") / "run"
     image = picture(np.where(np.indices((64, 96))[1] < 40, 1, 2), 8)
     config = TrainConfig(steps=1, batch_size=2, crop=64, device="cpu", validation=False)
-    network = PLAIN.model_copy(update={"decoder_stride": 4})
+    network = PLAIN.model_copy(update={"decoder_stride": 4, "truncation": "area"})
     list(Training([image], make_classes(["a", "b"]), network, config, out=out).reports())
     return out, image
 
@@ -223,13 +223,12 @@ def test_a_cut_model_has_the_same_weights_on_a_coarser_grid(full, tmp_path):
     assert truncate_model(truncate_model(model, 8), 16).spec.truncated_from == 4
 
 
-def test_a_learned_way_down_starts_as_the_mean(full):
+@pytest.mark.parametrize("learned", ["strided", "polyphase"])
+def test_a_learned_way_down_starts_as_the_mean(full, learned):
     model = load_model(full[0], "cpu")
     image = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
-        area, strided = (
-            truncate_model(model, 8, way).network(image) for way in ("area", "strided")
-        )
+        area, strided = (truncate_model(model, 8, way).network(image) for way in ("area", learned))
     torch.testing.assert_close(area, strided, atol=1e-4, rtol=1e-4)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from napari_blockseg.core.advice.label_energy import LabelEnergy
+from napari_blockseg.core.advice.stride_constants import DEFAULT_WAY
 from napari_blockseg.core.advice.strides import FULL, choose_candidate, stride_candidates
 from napari_blockseg.core.spectrum import MIN_BLOCKS, MIN_COVERAGE
 from napari_blockseg.core.stride_choice import StrideCandidate, StrideChoice
@@ -16,9 +17,9 @@ def choose_stride(
     *,
     block: int,
     scale: float,
-    way: str = "area",
-    costs: Mapping[int, float] | None = None,
-    measured: Mapping[int, float] | None = None,
+    ways: Sequence[str] = (DEFAULT_WAY,),
+    costs: Mapping[str, Mapping[int, float]] | None = None,
+    measured: Mapping[str, Mapping[int, float]] | None = None,
     model: str = "",
 ) -> StrideChoice:
     """Choose the decoder stride to train at.
@@ -33,8 +34,10 @@ def choose_stride(
         Block size, in pixels of the image.
     scale : float
         Working pixels per pixel of the image.
-    way, costs, measured
-        As in :func:`~napari_blockseg.core.advice.strides.stride_candidates`.
+    ways : sequence of str
+        How features may get to a coarser grid.
+    costs, measured : mapping of str to mapping, optional
+        By way; as in :func:`~napari_blockseg.core.advice.strides.stride_candidates`.
     model : str
         Name of the model that `measured` comes from.
 
@@ -46,7 +49,12 @@ def choose_stride(
     about = {"tolerance": tolerance, "scale": scale, "block": block}
     if not energy.enough:
         return StrideChoice(stride=FULL, grounds="paint", reason=_too_little(energy), **about)
-    candidates = stride_candidates(energy, way, costs, measured)
+    rows = [
+        stride_candidates(energy, way, (costs or {}).get(way), (measured or {}).get(way))
+        for way in ways
+    ]
+    # The full grid is the same whatever the way down.
+    candidates = (*rows[0], *(one for more in rows[1:] for one in more[1:]))
     chosen = choose_candidate(candidates, tolerance)
     told = any(one.measured for one in candidates)
     reason = _reason(chosen, candidates, tolerance, scale)
@@ -56,6 +64,7 @@ def choose_stride(
         reason += _blocks(block)
     return StrideChoice(
         stride=chosen.stride,
+        way=chosen.way,
         grounds="model" if told else "labels",
         reason=reason,
         candidates=candidates,
@@ -108,13 +117,16 @@ def _reason(
     else:
         text = (
             f"Decoder stride {chosen.stride}: the network works on cells of "
-            f"{chosen.stride / scale:g} pixels of your images, which should cost "
+            f"{chosen.stride / scale:g} pixels of your images, {_how(chosen)}which should cost "
             f"{_percent(chosen.loss)} of its mean IoU (likely {_range(chosen)}) and saves "
             f"{_saved(chosen)}."
         )
     if not coarser:
         return f"{text} It is the coarsest there is."
-    next_one = coarser[0]
+    next_stride = min(one.stride for one in coarser)
+    next_one = min((one for one in coarser if one.stride == next_stride), key=lambda one: one.loss)
+    if next_one.loss + next_one.unsure <= tolerance:
+        return f"{text} A coarser one would cost more computing."
     open_ = next_one.loss <= tolerance
     text += (
         f" Cells of {next_one.stride / scale:g} pixels (stride {next_one.stride}) would cost about "
@@ -132,6 +144,10 @@ def _blocks(block: int) -> str:
         f" Your blocks of {block} pixels cannot show finer detail: borders are taken to be "
         "straight between them, and what is thinner than a block is not seen."
     )
+
+
+def _how(one: StrideCandidate) -> str:
+    return "with finer detail kept in channels, " if one.way == "polyphase" else ""
 
 
 def _saved(one: StrideCandidate) -> str:

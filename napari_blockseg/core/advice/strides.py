@@ -88,9 +88,11 @@ def stride_candidates(
     return tuple(found)
 
 
-def known_costs(network: str, form: str, output_stride: int) -> Mapping[int, float]:
+def known_costs(
+    network: str, form: str, output_stride: int, way: str = DEFAULT_WAY
+) -> Mapping[int, float]:
     """Return multiply-adds by decoder stride, as a share of the full grid's; empty if unknown."""
-    return COSTS.get((network, form), {}).get(output_stride, {})
+    return COSTS.get((network, form), {}).get(way, {}).get(output_stride, {})
 
 
 def measured_losses(

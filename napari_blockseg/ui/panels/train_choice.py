@@ -30,10 +30,12 @@ def tip_of(choice: StrideChoice) -> str:
 
 def _line(one: StrideCandidate, choice: StrideChoice) -> str:
     pixels = f"{one.stride / (choice.scale or 1.0):g}"
-    text = f"stride {one.stride} (cells of {pixels} pixels of the image): "
+    way = "" if one.way == "area" else f", {one.way}"
+    text = f"stride {one.stride}{way} (cells of {pixels} pixels of the image): "
     if one is choice.candidates[0]:
         text += "the full grid"
     else:
         text += f"keeps {100 * one.ratio:.1f} % of the mean IoU"
         text += f" (likely {100 * one.low:.0f} to {100 * one.high:.0f} %)"
-    return f"<b>{text}</b>" if one.stride == choice.stride else text
+    chosen = one.stride == choice.stride and choice.way in (None, one.way)
+    return f"<b>{text}</b>" if chosen else text
