@@ -60,7 +60,8 @@ def _truncated(curve: str, **network: Any) -> Iterator[Variant]:
     """Yield a network's full grid and its truncations: block means, and polyphase."""
     yield Variant(f"{curve}_4", curve, {**network, **FULL})
     for stride in (8, 16, 32):
-        yield Variant(f"{curve}_{stride}", curve, {**network, "decoder_stride": stride})
+        means = {**network, "decoder_stride": stride, "truncation": "area"}
+        yield Variant(f"{curve}_{stride}", curve, means)
     for stride in (8, 16, 32):
         polyphase = {**network, "decoder_stride": stride, "truncation": "polyphase"}
         yield Variant(f"{curve}_{stride}_polyphase", f"{curve}, polyphase", polyphase)
