@@ -46,8 +46,8 @@ def draw_annotation(study: Study, path: Path) -> None:
                     page.text(place[0] + 8, place[1], text, 10, GREY, "lm")
     y = legend(page, 60, 470, 1000, list(COLORS.items()))
     note = (
-        "Test mIoU over classes that blocks of 16, 8 and 4 pixels resolve, mean over the seeds there "
-        "are; dashed: dense masks. "
+        "Test mIoU over classes that blocks of 16, 8 and 4 pixels resolve, mean over the seeds "
+        "there are; dashed: dense masks. "
         f"Assumed: {STROKE_SECONDS:g} s to start a stroke and {BLOCK_SECONDS:g} s a block, one "
         "stroke for each connected region of one class; an isolated block is a stroke of its own."
     )
