@@ -73,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--side", type=int, default=2000, help="of the tiled image")
+    parser.add_argument("--default-only", action="store_true", help="ratio: no other forms")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     out = Path(__file__).parent / "results" / "inference_speed.json"
     parser.add_argument("--out", type=Path, default=out)
@@ -81,11 +82,11 @@ def main() -> None:
     result: dict[str, Any] = {"what": WHAT, "goals": GOALS}
     if options.out.exists():
         old = json.loads(options.out.read_text())
-        result |= {part: old[part] for part in PARTS if "measured" in old.get(part, {})}
+        result |= {k: v for k, v in old.items() if isinstance(v, dict) and "measured" in v}
     for part in options.parts:
         start = load()
         if part == "ratio":
-            found = measure_ratios(options.rounds)
+            found = measure_ratios(options.rounds, options.default_only)
         elif part == "tiled":
             found = measure_tiles(options.side, max(3, options.rounds // 2))
         else:
@@ -149,11 +150,13 @@ def in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[
     return found
 
 
-def measure_ratios(rounds: int) -> dict[str, Any]:
+def measure_ratios(rounds: int, default_only: bool) -> dict[str, Any]:
     """Return seconds of whole networks and of their encoder, and the ratios."""
     image = torch.rand(1, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
     work: dict[str, Callable[[], Any]] = {}
     for form, options in RATIO_FORMS.items():
+        if options and default_only:
+            continue
         model = make_model(**options)
         folded, onnx = (for_prediction(model, name) for name in ("torch", "onnx"))
         engines = {"torch as trained": model, "torch folded": folded, "onnx": onnx}
@@ -190,7 +193,7 @@ def _classes(model: Model, image: torch.Tensor, stride: int, smooth: bool) -> Ca
 
 
 def smooth_logits(side: int) -> torch.Tensor:
-    """Return logits whose largest one changes along a few lines: cells disagree at 18 % of places."""
+    """Return logits whose largest one changes along lines: cells disagree at 18 % of places."""
     across = torch.arange(side) / side
     waves = [(1 + number % 3, 1 + number // 3 % 3, number) for number in range(N_CLASSES)]
     maps = [

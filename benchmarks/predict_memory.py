@@ -1,19 +1,24 @@
 """How much memory prediction takes for images of growing size, from a lazy image to a file.
 
 Each size runs in a process of its own, from pixels that exist only while they are looked at to a
-compressed TIFF on disk. Two networks:
+compressed TIFF on disk. Three kinds:
 
-- stub: block means and one small product instead of a network, but with the default network's
-  halo, stride and number of logits: what prediction itself holds, up to 30,000 x 30,000 pixels.
+- grey: up to 30,000 x 30,000 pixels of one channel, at the working scale of blocks of 32 pixels.
+  Block means and one small product stand in for the network, with the default network's stride and
+  number of logits, but a halo of 32 pixels: a real one would take hours on one core.
+- stub: the same on color images, with the default network's halo: what prediction itself holds.
 - light: the default network (random weights) on a compressed TIFF, by what ``blockseg predict``
-  does; images as wide, but of growing height.
+  does.
+
+Images of one kind and width, but of growing height, show whether memory is flat.
 
 ``own_mib`` is the process's own memory at its highest, less what it held before the prediction;
 pages of files that the system caches do not count.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/predict_memory.py
 
-Writes ``benchmarks/results/predict_memory.json`` (``--out`` for elsewhere).
+Writes ``benchmarks/results/predict_memory.json`` (``--out`` for elsewhere) after each size; with
+``--kinds`` only those are measured anew, the others stay.
 """
 
 from __future__ import annotations
@@ -42,44 +47,43 @@ from napari_blockseg.files.rowfiles import TiffRows
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.predict import PredictedRows, predict_into
 
-STUB = ((4_000, 4_000), (16_000, 4_000), (8_000, 8_000), (15_000, 15_000), (30_000, 30_000))
-LIGHT = ((1024, 1024), (4096, 1024))
+SIZES = {
+    "grey": ((3_000, 30_000), (30_000, 30_000)),
+    "stub": ((2_000, 4_000), (8_000, 4_000)),
+    "light": ((1024, 1024), (4096, 1024)),
+}
 
 
 def main() -> None:
     """Measure every size and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--one", nargs=3, metavar=("KIND", "ROWS", "COLS"), help="(internal)")
-    parser.add_argument("--largest", type=int, default=30_000, help="leave out larger sides")
+    parser.add_argument("--kinds", nargs="+", choices=SIZES, default=list(SIZES))
     out = Path(__file__).parent / "results" / "predict_memory.json"
     parser.add_argument("--out", type=Path, default=out)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.one:
-        kind, rows, cols = options.one
-        print(
-            json.dumps({"stub": predict_stub, "light": predict_light}[kind](int(rows), int(cols)))
-        )
+        print(json.dumps(predict_one(options.one[0], *map(int, options.one[1:]))))
         return
-    sizes = [("light", *size) for size in LIGHT] + [("stub", *size) for size in STUB]
-    found: dict[str, list[Any]] = {"light": [], "stub": []}
-    for kind, rows, cols in sizes:
-        if max(rows, cols) <= options.largest:
-            words = [sys.executable, __file__, "--one", kind, str(rows), str(cols)]
+    result: dict[str, Any] = {"what": "memory of prediction, from lazy pixels to a file"}
+    if options.out.exists():
+        result = json.loads(options.out.read_text())
+    for kind in options.kinds:
+        rows = []
+        for size in SIZES[kind]:
+            words = [sys.executable, __file__, "--one", kind, *map(str, size)]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
-            found[kind].append(json.loads(done.stdout.splitlines()[-1]))
-            print(found[kind][-1], file=sys.stderr)
-    result = {
-        "what": "memory of prediction, from lazy pixels to a file",
-        "command": "python " + " ".join(["benchmarks/predict_memory.py", *sys.argv[1:]]),
-        "classes": N_CLASSES,
-        "config": PredictConfig().model_dump(),
-        **found,
-        "date": date.today().isoformat(),
-        "machine": machine(),
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+        result[kind] = {
+            "sizes": rows,
+            "classes": N_CLASSES,
+            "command": "python " + " ".join(["benchmarks/predict_memory.py", *sys.argv[1:]]),
+            "date": date.today().isoformat(),
+            "machine": machine(),
+        }
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 
@@ -89,8 +93,8 @@ class Generated:
     dtype = np.dtype(np.uint16)
     ndim = 3
 
-    def __init__(self, rows: int, cols: int) -> None:
-        self.shape = (rows, cols, 3)
+    def __init__(self, rows: int, cols: int, channels: int) -> None:
+        self.shape = (rows, cols, channels)
         at = np.arange(cols)
         self._across = ((at // 300 % 5) * 900 + at % 256)[None, :, None].astype(np.uint16)
 
@@ -99,18 +103,18 @@ class Generated:
         parts = window if isinstance(window, tuple) else (window, slice(None))
         at = np.arange(*parts[0].indices(self.shape[0]))
         down = (at // 500 % 3 * 700).astype(np.uint16)[:, None, None]
-        values: np.ndarray = np.repeat(self._across[:, parts[1]], 3, 2) + down
+        values: np.ndarray = np.repeat(self._across[:, parts[1]], self.shape[2], 2) + down
         return values
 
 
 class Stub(nn.Module):
     """Logits from block means: as many, on the same grid, as the default network's."""
 
-    def __init__(self, halo: int, stride: int) -> None:
+    def __init__(self, channels: int, halo: int, stride: int) -> None:
         super().__init__()
         self.halo, self.decoder_stride, self.logits_stride = halo, stride, stride
         torch.manual_seed(0)
-        self.mix = nn.Conv2d(3, N_CLASSES, 1)
+        self.mix = nn.Conv2d(channels, N_CLASSES, 1)
 
     def coarse_logits(self, images: Tensor) -> Tensor:
         """Return logits on the coarse grid."""
@@ -135,19 +139,32 @@ class File:
         self._out.put(rows.mask)
 
 
-def predict_stub(rows: int, cols: int) -> dict[str, Any]:
+def predict_one(kind: str, rows: int, cols: int) -> dict[str, Any]:
+    """Predict one image of a kind."""
+    if kind == "light":
+        return predict_light(rows, cols)
+    return predict_stub(
+        rows, cols, channels=1 if kind == "grey" else 3, halo=32 if kind == "grey" else None
+    )
+
+
+def predict_stub(rows: int, cols: int, channels: int, halo: int | None) -> dict[str, Any]:
     """Predict a generated image with the stub, by percentiles."""
     light = make_model()
-    network: Any = Stub(light.network.halo, light.network.logits_stride)
+    halo = light.network.halo if halo is None else halo
+    network: Any = Stub(channels, halo, light.network.logits_stride)
     percentiles = Normalization.for_dtype(np.uint16)
-    spec = light.spec.model_copy(update={"normalization": percentiles})
+    changes: dict[str, Any] = {"normalization": percentiles, "n_channels": channels}
+    if channels == 1:
+        changes |= {"block": 32, "scale": 0.25}
+    spec = light.spec.model_copy(update=changes)
     model = Model(spec, network, torch.device("cpu"))
     start, before = time.process_time(), resident_peak()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mask.tif"
         tags = {"photometric": "minisblack", "metadata": None}
         with TiffRows(path, (rows, cols), np.uint8, tags) as out:
-            for _ in predict_into(File(out), model, Generated(rows, cols)):
+            for _ in predict_into(File(out), model, Generated(rows, cols, channels)):
                 pass
         size = path.stat().st_size
     return _row(rows, cols, before, start) | {"mask_file_mib": round(size / 2**20, 2)}
