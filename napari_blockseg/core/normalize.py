@@ -78,10 +78,13 @@ def _sample(pixels: Any) -> NDArray[np.float64]:
     rows = max(1, _READ_VALUES // row)
     parts = [
         # Where the sampled places of the whole go on in this part.
-        np.asarray(pixels[start : start + rows]).reshape(-1)[-start * row % step :: step]
+        # A copy: a view would hold all that was read.
+        np.asarray(pixels[start : start + rows])
+        .reshape(-1)[-start * row % step :: step]
+        .astype(float)
         for start in range(0, shape[0], rows)
     ]
-    return np.concatenate([np.zeros(0), *(part.astype(np.float64) for part in parts)])
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def normalize(
