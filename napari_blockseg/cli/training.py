@@ -150,6 +150,11 @@ def train(
     elif init is not None:
         network_config = _as_of(Path(init), network_config)
     begun: list[TrainStarted] = []
+
+    def note(report: object) -> None:
+        if isinstance(report, TrainStarted):
+            begun.append(report)
+
     done = run_training(
         images,
         opened.classes,
@@ -159,7 +164,7 @@ def train(
         init=None if init is None else Path(init),
         resume=resume,
         known_models=known_models,
-        listener=lambda report: isinstance(report, TrainStarted) and begun.append(report),
+        listener=note,
     )
     save_json(None if json is None else Path(json), result_of(done, *begun))
     if done.stopped:

@@ -160,8 +160,8 @@ def load_state(
     # Whether a stride was given or chosen is all the same; 'auto' goes on with what there is.
     same = {"decoder_stride": before.stride}
     asked = network if network.decoder_stride != "auto" else network.model_copy(update=same)
-    configs = (one.model_dump(mode="json") for one in (before.model_copy(update=same), asked))
-    _check_same("network", *configs, path)
+    old = before.model_copy(update=same)
+    _check_same("network", old.model_dump(mode="json"), asked.model_dump(mode="json"), path)
     _check_same("classes", about["classes"], [info.name for info in classes], path)
     rng = np.random.default_rng()
     rng.bit_generator.state = about["rng"]
