@@ -11,6 +11,7 @@ from outcomes import Study, Times
 from paired import Interval
 from picture import draw_curves
 from plan import DATA, SEEDS, VARIANTS
+from spectra_table import spectra_lines
 
 MISSING = "missing"
 #: What paper form, truncated, may lose in mIoU, and what share of its time it may take.
@@ -32,6 +33,7 @@ def summarize(results: Path) -> int:
         lines += [f"## Accuracy on {data}", "", *_accuracy(study, data), ""]
     lines += ["## Cost", "", *_costs(times), ""]
     lines += ["## Targets", "", *_targets(study, times), ""]
+    lines += ["## Spectra of the trained networks", "", *spectra_lines(study), ""]
     (results / "summary.md").write_text("\n".join(lines), encoding="utf-8")
     rows = [_row(study, times, data, name) for data in DATA for name in VARIANTS]
     text = json.dumps([row for row in rows if row], indent=1)
