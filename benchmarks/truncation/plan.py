@@ -166,9 +166,8 @@ class Cell:
 def cells() -> list[Cell]:
     """Return every cell, the most telling first."""
     order = [(name, 0) for name in (*CLAIMS, *NEXT, *CORE)]
-    order += [(name, seed) for seed in range(1, 3) for name in CLAIMS]
+    order += [(name, seed) for seed in range(1, SEEDS) for name in CLAIMS]
     order += [(name, 0) for name in ONCE]
-    order += [(name, seed) for seed in range(3, SEEDS) for name in CLAIMS]
     order += [(name, seed) for seed in range(1, SEEDS) for name in NEXT]
     order += [(name, seed) for seed in range(1, SEEDS) for name in CORE]
     return [Cell(data, name, seed) for name, seed in order for data in DATA]
