@@ -312,6 +312,15 @@ def test_of_what_is_allowed_the_cheapest_is_taken_whatever_its_way():
     assert choose_candidate([candidate(8, 0.3), candidate(16, 0.2)], 0.01).stride == 16
 
 
+def test_a_loss_for_next_to_no_saving_is_refused_and_said():
+    costs = {"area": {4: 1.0, 8: 0.98, 16: 0.96}}
+    values = smooth()
+    assert choose(values, costs={"area": {4: 1.0, 8: 0.7, 16: 0.6}}).stride == 16
+    refused = choose(values, costs=costs)
+    assert refused.stride == 4
+    assert "too little computing to be worth it" in refused.reason
+
+
 def test_a_way_that_loses_less_can_be_taken_once_it_is_known(monkeypatch):
     monkeypatch.setitem(LOSS_PER_ENERGY, "polyphase", LOSS_PER_ENERGY["area"] / 20)
     values = stripes(5)

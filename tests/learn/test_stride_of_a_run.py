@@ -22,7 +22,8 @@ from napari_blockseg.learn.resume import RESUME_FILE
 from napari_blockseg.learn.train import Training
 from napari_blockseg.learn.truncate import measure_models, save_truncated, truncate_model
 
-PLAIN = NetworkConfig(weights="none")
+# The light form with detail in channels saves too little for any truncation.
+PLAIN = NetworkConfig(weights="none", truncation="area")
 #: The images are small: one border is much of them.
 LOOSE = {"stride_tolerance": 0.05}
 
@@ -56,6 +57,18 @@ def begin(classes, quick):
         return first
 
     return start
+
+
+def test_the_paper_form_is_cut_with_its_detail_kept_and_the_light_form_is_not(
+    begin, halves, tmp_path
+):
+    paper = NetworkConfig(weights="none", form="paper")
+    said = begin(halves, tmp_path / "paper", network=paper)
+    assert said.decoder_stride > 4
+    assert "finer detail kept in channels" in said.stride_choice.reason
+    light = begin(halves, tmp_path / "light", network=NetworkConfig(weights="none"))
+    assert light.decoder_stride == 4
+    assert "too little computing" in light.stride_choice.reason
 
 
 @pytest.fixture
@@ -129,9 +142,9 @@ def test_a_model_to_start_from_hands_its_stride_on_unless_told_otherwise(
     assert kept.decoder_stride == 16
     assert kept.stride_choice.grounds == "kept"
     assert "whose weights this training starts from" in kept.stride_choice.reason
-    asked = NetworkConfig(weights="none", decoder_stride="auto")
+    asked = NetworkConfig(weights="none", truncation="area", decoder_stride="auto")
     assert begin(stripes, tmp_path / "b", asked, init=chosen).decoder_stride == 4
-    told = NetworkConfig(weights="none", decoder_stride=8)
+    told = NetworkConfig(weights="none", truncation="area", decoder_stride=8)
     assert begin(stripes, tmp_path / "c", told, init=chosen).decoder_stride == 8
 
 

@@ -126,7 +126,7 @@ def _reason(
     next_stride = min(one.stride for one in coarser)
     next_one = min((one for one in coarser if one.stride == next_stride), key=lambda one: one.loss)
     if next_one.loss + next_one.unsure <= tolerance:
-        return f"{text} A coarser one would cost more computing."
+        return f"{text} A coarser one would save too little computing to be worth it."
     open_ = next_one.loss <= tolerance
     text += (
         f" Cells of {next_one.stride / scale:g} pixels (stride {next_one.stride}) would cost about "

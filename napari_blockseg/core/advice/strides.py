@@ -17,6 +17,7 @@ from napari_blockseg.core.advice.stride_constants import (
     DEFAULT_WAY,
     LOSS_PER_ENERGY,
     LOSS_PER_ENERGY_ERROR,
+    MIN_SAVING,
     RATIO_ERROR,
 )
 from napari_blockseg.core.analysis import Analysis
@@ -145,6 +146,11 @@ def measured_losses(
     }
 
 
+def worth_it(candidate: StrideCandidate) -> bool:
+    """Whether a candidate's saving, as far as it is known, is worth a loss."""
+    return candidate.cost is None or candidate.cost <= 1 - MIN_SAVING
+
+
 def choose_candidate(candidates: Sequence[StrideCandidate], tolerance: float) -> StrideCandidate:
     """Return the cheapest candidate whose predicted loss stays within the tolerance.
 
@@ -160,9 +166,10 @@ def choose_candidate(candidates: Sequence[StrideCandidate], tolerance: float) ->
     StrideCandidate
         With the lowest cost where all that qualify have one, else with the largest stride. Where
         nothing qualifies, the one that loses least. What the paint leaves open counts as lost: with
-        little paint the choice stays fine.
+        little paint the choice stays fine. A loss for a saving below `MIN_SAVING` is not worth it.
     """
-    fit = [one for one in candidates if one.loss + one.unsure <= tolerance + _EDGE]
+    within = [one for one in candidates if one.loss + one.unsure <= tolerance + _EDGE]
+    fit = [one for one in within if not one.loss or worth_it(one)]
     if not fit:
         return min(candidates, key=lambda one: (one.loss, one.stride))
     if any(one.cost is None for one in fit):
