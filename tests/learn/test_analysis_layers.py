@@ -228,6 +228,8 @@ def test_cells_of_the_padding_do_not_count():
 def test_every_layer_of_a_network_is_seen(options, stride):
     config = NetworkConfig(weights="none", decoder_stride=stride, **options)
     network = build_network(config, 3).eval().requires_grad_(False)
+    if network.decoder.detail is not None:  # it starts at zero, which has no spectrum
+        torch.nn.init.normal_(network.decoder.detail.phases.weight)
     # Neither a multiple of 32 nor of the block: padding must not count.
     piece = piece_of(random_image(72, 90), np.ones((72, 90), int), block=8)
     sums = LayerSums(analysis_cutoffs(1.0, 8), 1.0, 0.05)
@@ -242,6 +244,7 @@ def test_every_layer_of_a_network_is_seen(options, stride):
         assert layers["ASPP"].stride == 16
         assert layers["low-level projection"].stride == stride
     assert layers["fused features"].stride == layers["logits"].stride == stride
+    assert ("detail of the logits" in layers) == (stride > 4)
     for layer in layers.values():
         pairs = zip(layer.activations, layer.gradients, strict=True)
         at = dict(zip(layer.cutoffs, pairs, strict=True))

@@ -30,6 +30,7 @@ _NAMES = {
     "low_level": ("low-level projection", "decoder"),
     "fuse": ("fused features", "decoder"),
     "head": ("logits", "head"),
+    "detail": ("detail of the logits", "head"),
     # Ways to another grid that are learned are layers too.
     "before_way": ("way to the ASPP", "aspp"),
     "after_way": ("way from the ASPP", "decoder"),
