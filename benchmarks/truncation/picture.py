@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from outcomes import Study, Times
@@ -27,27 +28,33 @@ CURVES: dict[str, Color] = {
 _SHARED = {"light, polyphase": "light_4", "paper, polyphase": "paper_4", "dan, polyphase": "dan_4"}
 
 
-def draw_curves(study: Study, times: Times, path: Path) -> None:
+def draw_curves(study: Study, timing: Times, path: Path) -> None:
     """Draw mean test mIoU against inference time; points without either are left out."""
     page = Page(1120, 640)
     for i, data in enumerate(DATA):
-        points = {curve: _points(study, times, data, curve) for curve in CURVES}
+        points = {curve: _points(study, timing, data, curve) for curve in CURVES}
         known = [point for curve in points.values() for point in curve]
         if not known:
             continue
         low, high = min(y for _, y, _ in known) - 0.02, max(y for _, y, _ in known) + 0.02
-        longest = max(x for x, _, _ in known) * 1.08
+        times = [math.log10(x) for x, _, _ in known]
+        ends = min(times) - 0.06, max(times) + 0.08
         left = 70 + i * 540
-        axes = Axes(page, left, 60, left + 450, 440, (0.0, longest), (low, high))
-        step = next(s for s in (50, 100, 200, 500, 1000, 5000) if longest / s <= 8)
-        x_ticks = [(float(x), str(x)) for x in range(0, int(longest) + 1, step)]
+        axes = Axes(page, left, 60, left + 450, 440, ends, (low, high))
+        x_ticks = [
+            (math.log10(x), str(x))
+            for x in (20, 50, 100, 200, 500, 1000, 2000)
+            if ends[0] <= math.log10(x) <= ends[1]
+        ]
         y_ticks = [(y / 20, f"{y / 20:.2f}") for y in range(0, 20) if low <= y / 20 <= high]
-        axes.frame(data, x_ticks, y_ticks, "milliseconds for 512 x 512 pixels, one thread")
+        axes.frame(
+            f"{data}: test mIoU", x_ticks, y_ticks, "milliseconds for 512 x 512 pixels, one thread"
+        )
         for curve, color in CURVES.items():
             line = sorted(points[curve])
-            axes.curve([x for x, _, _ in line], [y for _, y, _ in line], color, 2.0)
+            axes.curve([math.log10(x) for x, _, _ in line], [y for _, y, _ in line], color, 2.0)
             for x, y, stride in line:
-                place = axes.place(x, y)
+                place = axes.place(math.log10(x), y)
                 page.dot(*place, 4.5, color)
                 if stride:
                     page.text(place[0] + 8, place[1] + 9, stride, 11, GREY, "lm")
