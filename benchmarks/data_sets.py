@@ -35,6 +35,22 @@ class DataSet:
     merged: tuple[tuple[str, str], ...] = ()
 
 
+#: How most studies train, so that their cells can be compared. Crops and steps are what an
+#: hour on one core allows, not what gives the best network.
+TRAINED = {
+    "camvid": DataSet("camvid", scale=0.5, crop=160, steps=400, orientation="upright"),
+    "nuclei_dsb2018": DataSet(
+        "nuclei_dsb2018",
+        scale=1.0,
+        crop=128,
+        steps=300,
+        orientation="any",
+        merged=(("nucleus_edge", "nucleus"),),
+    ),
+    "em_isbi2012": DataSet("em_isbi2012", scale=1.0, crop=128, steps=200, orientation="any"),
+}
+
+
 class Source:
     """One split of a data set, with classes merged as the plan says.
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from data_sets import Source
-from plan import DATA, DataSet
+from data_sets import DataSet, Source
+from plan import DATA
 
 from napari_blockseg.core.ceilings import BLOCKS, CeilingTable
 

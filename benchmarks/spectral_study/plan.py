@@ -5,24 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from data_sets import DataSet
+from data_sets import TRAINED
 
 Kind = Literal["dense", "blocks"]
 
 
-# Crops and steps are what a study of an hour on one core allows, not what gives the best network.
-DATA = {
-    "camvid": DataSet("camvid", scale=0.5, crop=160, steps=400, orientation="upright"),
-    "nuclei_dsb2018": DataSet(
-        "nuclei_dsb2018",
-        scale=1.0,
-        crop=128,
-        steps=300,
-        orientation="any",
-        merged=(("nucleus_edge", "nucleus"),),
-    ),
-    "em_isbi2012": DataSet("em_isbi2012", scale=1.0, crop=128, steps=200, orientation="any"),
-}
+DATA = TRAINED
 
 
 @dataclass(frozen=True)

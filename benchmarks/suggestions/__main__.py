@@ -37,6 +37,7 @@ RESULTS = Path(__file__).parent.parent / "results" / "suggestions"
 def main() -> int:
     """Run one part of the study; return the exit code."""
     options = parse()
+    options.results.mkdir(parents=True, exist_ok=True)
     if options.part == "summary":
         from summary import summarize
 
@@ -44,7 +45,6 @@ def main() -> int:
     if VARIABLE not in os.environ:
         sys.stderr.write(f"{VARIABLE} is not set: give the folder of the data sets.\n")
         return 1
-    options.results.mkdir(parents=True, exist_ok=True)
     return train(options)
 
 

@@ -5,23 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from data_sets import DataSet
+from data_sets import TRAINED
 
 Choice = Literal["random", "uncertainty", "diverse"]
 
-# The settings of the other studies.
-DATA = {
-    "camvid": DataSet("camvid", scale=0.5, crop=160, steps=400, orientation="upright"),
-    "nuclei_dsb2018": DataSet(
-        "nuclei_dsb2018",
-        scale=1.0,
-        crop=128,
-        steps=300,
-        orientation="any",
-        merged=(("nucleus_edge", "nucleus"),),
-    ),
-}
 BLOCK = {"camvid": 16, "nuclei_dsb2018": 8}
+DATA = {name: TRAINED[name] for name in BLOCK}
 #: Labelled blocks, in percent of those that have a class. The first ones are drawn at random.
 SHARES = (1, 2, 5, 10, 20)
 CHOICES: tuple[Choice, ...] = ("diverse", "random", "uncertainty")

@@ -5,23 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from data_sets import DataSet
+from data_sets import TRAINED
 
 Choice = Literal["all", "pure", "random10", "suggested10"]
 
 # The settings of `spectral_study`: its cells of the recipe "block" are cells of this study too.
-DATA = {
-    "camvid": DataSet("camvid", scale=0.5, crop=160, steps=400, orientation="upright"),
-    "nuclei_dsb2018": DataSet(
-        "nuclei_dsb2018",
-        scale=1.0,
-        crop=128,
-        steps=300,
-        orientation="any",
-        merged=(("nucleus_edge", "nucleus"),),
-    ),
-    "em_isbi2012": DataSet("em_isbi2012", scale=1.0, crop=128, steps=200, orientation="any"),
-}
+DATA = TRAINED
 BLOCKS = {"camvid": (16, 8, 32), "nuclei_dsb2018": (8, 16, 32), "em_isbi2012": (4, 8)}
 #: The block whose cells get three seeds.
 CLAIM = {"camvid": 16, "nuclei_dsb2018": 8, "em_isbi2012": 4}
