@@ -47,7 +47,7 @@ class Annotator:
     def images(self, known: dict[str, Any]) -> list[TrainingImage]:
         """Return the images with the blocks of `known` labelled."""
         return [
-            TrainingImage(stem, self._pixels[stem], truth.with_values(truth.values * known[stem]))
+            TrainingImage(stem, self._pixels[stem], truth.with_values(truth.values * known.get(stem, False)))
             for stem, truth in self._truth.items()
         ]
 

@@ -131,10 +131,11 @@ CORE = (
 )
 #: One seed, for information.
 ONCE = (
-    *("light_os32_8_polyphase", "light_os32_16_polyphase", "paper_os32", "paper_halved"),
+    *("light_os32_8_polyphase", "light_os32_16_polyphase"),
     *("paper_8_strided", "paper_8_lowpass", "dan_4_soft"),
+    *("resnet_4", "resnet_8_polyphase", "paper_os32", "paper_halved", "resnet_16_polyphase"),
     *("light_32", "light_32_polyphase", "paper_32", "paper_32_polyphase"),
-    *("dan_32", "dan_32_polyphase", "resnet_4", "resnet_8_polyphase", "resnet_16_polyphase"),
+    *("dan_32", "dan_32_polyphase"),
 )
 
 

@@ -4,12 +4,14 @@
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels screen --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels train --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels peers --minutes 75
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels interactive --minutes 75
     OMP_NUM_THREADS=1 python benchmarks/weak_labels cost
     python benchmarks/weak_labels summary
 
 `adopt` takes cells over that the spectral study has trained with the same settings. `screen` tries
 every loss on one data set, `train` compares the chosen ones with dense masks on all, `peers`
-fits forests and linear heads to the same labels. Each makes the cells that have no result yet, in
+fits forests and linear heads to the same labels, `interactive` has an interactive session work on
+them for 3, 30 and 300 seconds of processor time. Each makes the cells that have no result yet, in
 the order of ``plan.py``, and starts none that would not end in time; run it again to go on. `cost`
 measures what losses cost beside the network. `summary` writes tables and a picture from whatever
 exists; missing cells are shown as missing. ``--cell NAME`` makes one cell; ``--steps N`` tries the
@@ -32,10 +34,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from camvid_blocks import machine
 from data_sets import VARIABLE
-from plan import Cell, peer_cells, screen_cells, train_cells
+from plan import Cell, interactive_cells, peer_cells, screen_cells, train_cells
 
 RESULTS = Path(__file__).parent.parent / "results" / "weak_labels"
-CELLS = {"screen": screen_cells, "train": train_cells, "peers": peer_cells}
+CELLS = {
+    "screen": screen_cells,
+    "train": train_cells,
+    "peers": peer_cells,
+    "interactive": interactive_cells,
+}
 
 
 def main() -> int:
@@ -56,7 +63,8 @@ def main() -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     if options.part == "adopt":
         return adopt(options.results)
-    return make(options, peer() if options.part == "peers" else network(options))
+    made_by = {"peers": peer, "interactive": interactive}.get(options.part)
+    return make(options, made_by() if made_by else network(options))
 
 
 def parse() -> argparse.Namespace:
@@ -96,6 +104,13 @@ def peer() -> Callable[[Cell], dict[str, Any]]:
     from peers import run_peer
 
     return run_peer
+
+
+def interactive() -> Callable[[Cell], dict[str, Any]]:
+    """Return what makes a cell of `interactive`."""
+    from interactive import run_interactive
+
+    return run_interactive
 
 
 def make(options: argparse.Namespace, run: Callable[[Cell], dict[str, Any]]) -> int:

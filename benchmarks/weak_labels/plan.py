@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from data_sets import TRAINED
 
 Choice = Literal["all", "pure", "random10", "suggested10"]
 
-# The settings of `spectral_study`: its cells of the recipe "block" are cells of this study too.
-DATA = TRAINED
+# The settings of `spectral_study`, whose cells of the recipe "block" are cells of this study too.
+# But em_isbi2012 learns three times as long: after 200 steps a linear head on frozen features is
+# still ahead of the network.
+DATA = {**TRAINED, "em_isbi2012": replace(TRAINED["em_isbi2012"], steps=600)}
 BLOCKS = {"camvid": (16, 8, 32), "nuclei_dsb2018": (8, 16, 32), "em_isbi2012": (4, 8)}
 #: The block whose cells get three seeds.
 CLAIM = {"camvid": 16, "nuclei_dsb2018": 8, "em_isbi2012": 4}
