@@ -8,7 +8,8 @@ from typing import Literal
 
 #: A pause counts no longer than this, in seconds.
 LONGEST_PAUSE = 20.0
-#: A drag is recorded about every 0.2 s. What follows sooner than this, of one kind, is one stroke.
+#: A drag is recorded about every 0.2 s. What follows sooner than this, of one kind, is one stroke
+#: where the journal does not say.
 STROKE_GAP = 0.4
 
 Kind = Literal["stroke", "undo"]
@@ -32,6 +33,9 @@ class Action:
         How many blocks got each class value; 0 is erased.
     plane : tuple of int
         Position on the image's leading axes.
+    goes_on : bool, optional
+        Whether it is more of the stroke of the record before it. Older journals do not say: what
+        follows within 0.4 s, of one kind, is one stroke there.
     """
 
     image_id: str
@@ -40,6 +44,7 @@ class Action:
     op: str
     blocks: Mapping[int, int]
     plane: tuple[int, ...] = ()
+    goes_on: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ def _shares(blocks: Mapping[int, int], total: int) -> dict[int, float]:
 
 def _goes_on(before: Action | None, action: Action, value: int) -> bool:
     """Whether a record is more of the stroke before it: a long drag is recorded in pieces."""
+    if before is not None and action.goes_on is not None:
+        return action.goes_on and before.image_id == action.image_id and value in before.blocks
     return (
         before is not None
         and (before.image_id, before.plane, before.op) == (action.image_id, action.plane, action.op)

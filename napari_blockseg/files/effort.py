@@ -81,4 +81,5 @@ def _action(image_id: str, record: JournalRecord) -> Action:
         op=record.op,
         blocks=dict(Counter(record.changes().new.tolist())),
         plane=record.slice,
+        goes_on=record.goes_on,
     )

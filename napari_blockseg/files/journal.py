@@ -83,7 +83,8 @@ class JournalRecord(BaseModel):
     ``cells`` are block indices (row, column; leading axes first where ``slice`` does not say
     them) with their ``old`` and ``new`` values; ``packed`` holds the same three, compressed, when
     there are many. Records with ``after`` replace the whole grid: "start" (the labels when the
-    journal was begun), "regrid" and its "undo", which also carry ``before``.
+    journal was begun), "regrid" and its "undo", which also carry ``before``. ``goes_on`` says
+    whether it is more of the stroke of the record before it, where whoever wrote it knows.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -99,6 +100,7 @@ class JournalRecord(BaseModel):
     before: WholeGrid | None = None
     after: WholeGrid | None = None
     token: str | None = None
+    goes_on: bool | None = None
 
     @classmethod
     def of_changes(
@@ -108,6 +110,7 @@ class JournalRecord(BaseModel):
         op: str,
         slice_: tuple[int, ...] = (),
         token: str | None = None,
+        goes_on: bool | None = None,
     ) -> JournalRecord:
         """Return the record of a diff.
 
@@ -123,10 +126,11 @@ class JournalRecord(BaseModel):
             Plane of a stack.
         token : str, optional
             Marks the records of one change of the whole project.
+        goes_on : bool, optional
+            Whether it is more of the stroke of the record before it.
         """
         common: dict[str, Any] = {"seq": seq, "time": now(), "slice": slice_, "op": op}
-        if token is not None:
-            common["token"] = token
+        common |= {"token": token, "goes_on": goes_on}
         if len(changes) > _PACK_ABOVE:
             # Differences from cell to cell are mostly 0 and 1: they compress a hundredfold.
             index = changes.index.astype(np.int32)

@@ -121,6 +121,7 @@ class LabelStore:
         op: str,
         slice_: tuple[int, ...] = (),
         token: str | None = None,
+        goes_on: bool | None = None,
     ) -> int:
         """Journal a diff; return its number (the last one when nothing changed).
 
@@ -138,7 +139,7 @@ class LabelStore:
         # The old values are what IS there: a caller's idea of them could be out of step.
         true = Changes(changes.index[differs], old[differs], np.asarray(changes.new)[differs])
         state = self._started(image_id, state)
-        record = JournalRecord.of_changes(state.seq + 1, true, op, slice_, token)
+        record = JournalRecord.of_changes(state.seq + 1, true, op, slice_, token, goes_on)
         self._append(image_id, state, record)
         return record.seq
 

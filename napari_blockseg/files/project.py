@@ -175,6 +175,7 @@ class Project(ProjectFolder):
         changes: Changes,
         op: str = "paint",
         slice: tuple[int, ...] = (),  # noqa: A002
+        goes_on: bool | None = None,
     ) -> int:
         """Put a change of block labels on disk, as a diff in the journal.
 
@@ -188,6 +189,8 @@ class Project(ProjectFolder):
             "paint", "erase", "fill", "undo", "redo", "clear", ...
         slice : tuple of int
             Plane of a stack.
+        goes_on : bool, optional
+            Whether the hand is still at the stroke of the record before; None: nobody can tell.
 
         Returns
         -------
@@ -204,10 +207,10 @@ class Project(ProjectFolder):
         with self._writing():
             self._check_values(changes.new)
             empty = self._empty(self.entry(image_id))
-            return self._store.record(image_id, empty, changes, op, slice)
+            return self._store.record(image_id, empty, changes, op, slice, goes_on=goes_on)
 
     def save_labels(self, image_id: str, labels: BlockLabels | None = None, op: str = "set") -> int:
-        """Write the labels file of an image.
+        """Write the labels file of an image; return the number of its last record.
 
         Parameters
         ----------
@@ -218,11 +221,6 @@ class Project(ProjectFolder):
             saves what was recorded.
         op : str
             Name of that change in the journal.
-
-        Returns
-        -------
-        int
-            Number of the last record.
         """
         with self._writing():
             empty = self._empty(self.entry(image_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +71,7 @@ class Sheet(QObject):
         self._forget_changes()
         self._dirty = False
         self._mode = "pan_zoom"
+        self._in_stroke = False
         self._journaled_at = 0.0
         self._live = _single_shot(self, LIVE_MS, self._on_live)
         self._autosave = _single_shot(self, AUTOSAVE_MS, self.save)
@@ -98,6 +100,7 @@ class Sheet(QObject):
         """Make one undo step of what changed since the last one, and journal it."""
         changes = diff(self._committed, self.layer.data)
         self._journal(op)
+        self._in_stroke = False
         if len(changes):
             self.history.push(Edit(changes, op or self._op()))
             self._committed = np.array(self.layer.data)
@@ -109,6 +112,7 @@ class Sheet(QObject):
         self.layer.data[tuple(changes.index.T)] = values
         self.layer.refresh()
         self._journal(op)
+        self._in_stroke = False
         self._committed = np.array(self.layer.data)
         self.changed.emit()
 
@@ -194,10 +198,9 @@ class Sheet(QObject):
         op = op or self._op()
         for leading, part in _by_plane(changes):
             self._disk.submit(
-                lambda leading=leading, part=part: self._project.record(
-                    self.image_id, part, op, leading
-                )
+                partial(self._project.record, self.image_id, part, op, leading, self._in_stroke)
             )
+            self._in_stroke = True
 
     def _op(self) -> str:
         if self.layer.selected_label == 0:

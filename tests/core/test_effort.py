@@ -57,6 +57,23 @@ def test_what_is_one_stroke_and_what_are_two(second, strokes):
     assert sum_effort(found).strokes == strokes
 
 
+@pytest.mark.parametrize(
+    ("second", "strokes"),
+    [
+        (Action("a", 9.0, "stroke", "paint", {1: 1}, goes_on=True), 1),
+        (Action("a", 9.0, "stroke", "paint", {1: 1}, plane=(1,), goes_on=True), 1),
+        (Action("a", 9.0, "stroke", "paint", {2: 1}, goes_on=True), 2),
+        (Action("b", 9.0, "stroke", "paint", {1: 1}, goes_on=True), 2),
+        (Action("a", 0.1, "stroke", "paint", {1: 1}, goes_on=False), 2),
+    ],
+)
+def test_a_journal_that_knows_its_strokes_is_believed(second, strokes):
+    first = Action("a", 0.0, "stroke", "paint", {1: 1}, goes_on=False)
+    found = measure_effort([first, second])
+    assert sum_effort(found).strokes == strokes
+    assert sum_effort(found).seconds == second.time
+
+
 def test_a_record_of_two_classes_divides_its_time_by_blocks():
     both = Action("a", 8.0, "stroke", "paint", {1: 3, 2: 1})
     found = {one.value: one for one in measure_effort([stroke("a", 0, 1, 1), both])}
