@@ -159,9 +159,10 @@ class PredictJobs(WorkerJob):
         training.runs_listed.connect(panel.set_runs)
         training.learned.connect(self._on_learned)
         session.image_changed.connect(self._on_view_moved)
-        session.image_changed.connect(self._clear_uncertainty)
+        session.image_changed.connect(self._on_image_changed)
         session.regridded.connect(self._clear_uncertainty)
         session.project_closed.connect(self._stop)
+        session.project_closed.connect(self._clear_uncertainty)
         for event in self._camera_events():
             event.connect(self._on_view_moved)
 
@@ -309,6 +310,15 @@ class PredictJobs(WorkerJob):
 
     def _clear_uncertainty(self, _what: object = None) -> None:
         self._unsure.clear()
+
+    def _on_image_changed(self, image_id: str) -> None:
+        """Show again where the network was unsure of this image, or find it out."""
+        session, choice = self._session, self._panel.value()
+        self._unsure.turn_to(image_id, session.labels_layer(), len(session.classes))
+        if self._unsure.layer is not None:
+            self._unsure.layer.opacity = choice.uncertainty_opacity
+        elif choice.uncertainty and image_id:
+            self._view_rests.start()
 
     def _note_progress(self, report: PredictProgress | None) -> None:
         part = report.done / report.total if report and report.total else None

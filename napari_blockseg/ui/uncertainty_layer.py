@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 NAME = "uncertainty"
 _COLORMAP = "inferno"
+#: So many images' values are kept while others are shown; one number a block each.
+_KEPT_IMAGES = 64
 Region = tuple[int, int, int, int]
 
 
@@ -44,6 +47,8 @@ def full_scale(n_classes: int) -> float:
 class UncertaintyView:
     """Keep one Image layer named "uncertainty", one cell a block, over an image.
 
+    What was shown over an image comes back with it.
+
     Parameters
     ----------
     viewer : napari.Viewer
@@ -54,7 +59,27 @@ class UncertaintyView:
         self._viewer = viewer
         self._image: Image | None = None
         self._grid: BlockGrid | None = None
+        self._image_id = ""
+        self._kept: OrderedDict[str, tuple[BlockGrid, np.ndarray]] = OrderedDict()
         self.layer: Image | None = None
+
+    def turn_to(self, image_id: str, blocks: BlockLabelsLayer | None, n_classes: int) -> None:
+        """Take the layer off, and show again what was shown over this image, if anything.
+
+        Parameters
+        ----------
+        image_id : str
+            The image that is shown from now on, "" for none.
+        blocks : BlockLabelsLayer or None
+            Its blocks.
+        n_classes : int
+            How many classes there are.
+        """
+        self._put_away()
+        self._image_id = image_id
+        known = self._kept.pop(image_id, None)
+        if blocks is not None and known is not None and known[0] == blocks.grid:
+            self._add(blocks, n_classes, known[1])
 
     def show(
         self,
@@ -82,8 +107,9 @@ class UncertaintyView:
         image, grid = blocks.image, blocks.grid
         there = self.layer is not None and self.layer in self._viewer.layers
         if not there or self._image is not image or self._grid != grid:
-            self.clear()
-            self._add(blocks, n_classes)
+            self._take_off()
+            # napari draws NaN as nothing
+            self._add(blocks, n_classes, np.full(grid.shape, np.nan, np.float32))
         row0, row1, col0, col1 = region or (0, grid.pixel_rows, 0, grid.pixel_cols)
         means = block_means(values, BlockGrid((row1 - row0, col1 - col0), grid.block))
         rows = slice(row0 // grid.block, row0 // grid.block + means.shape[0])
@@ -92,7 +118,19 @@ class UncertaintyView:
         self.layer.refresh()
 
     def clear(self) -> None:
-        """Remove the layer."""
+        """Remove the layer, and forget what was shown over other images."""
+        self._kept.clear()
+        self._take_off()
+
+    def _put_away(self) -> None:
+        """Remove the layer, and keep what it showed; the user may have removed it before."""
+        if self.layer is not None and self.layer in self._viewer.layers and self._grid is not None:
+            self._kept[self._image_id] = (self._grid, np.asarray(self.layer.data))
+            while len(self._kept) > _KEPT_IMAGES:
+                self._kept.popitem(last=False)
+        self._take_off()
+
+    def _take_off(self) -> None:
         if self._image is not None:
             for event in TRANSFORM_EVENTS:
                 getattr(self._image.events, event).disconnect(self._follow)
@@ -100,11 +138,10 @@ class UncertaintyView:
             self._viewer.layers.remove(self.layer)
         self.layer = self._image = self._grid = None
 
-    def _add(self, blocks: BlockLabelsLayer, n_classes: int) -> None:
+    def _add(self, blocks: BlockLabelsLayer, n_classes: int, values: np.ndarray) -> None:
         image, grid = blocks.image, blocks.grid
         layer = Image(
-            # napari draws NaN as nothing
-            np.full(grid.shape, np.nan, np.float32),
+            values,
             name=NAME,
             colormap=_COLORMAP,
             contrast_limits=(0.0, full_scale(n_classes)),

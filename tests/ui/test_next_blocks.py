@@ -119,5 +119,21 @@ def test_uncertainty_lies_over_the_image_block_by_block(opened, qtbot):
     assert layer.opacity == pytest.approx(0.3)
     left = list(session.project.cache_dir.iterdir())
     assert not [path for path in left if path.suffix == ".tif"], "nothing is left on disk"
+    at_once = []
+    session.image_changed.connect(lambda _: at_once.append(UNCERTAINTY in viewer.layers))
+    session.set_image("two")
+    qtbot.waitUntil(lambda: session.image_id == "two" and UNCERTAINTY in viewer.layers)
+    there = viewer.layers[UNCERTAINTY]
+    assert np.isfinite(there.data).any(), "found out for the other image"
+    assert there.opacity == pytest.approx(0.3)
+    session.set_image("one")
+    qtbot.waitUntil(lambda: session.image_id == "one")
+    assert at_once == [False, True], "of an image that comes back it is known"
+    layer = viewer.layers[UNCERTAINTY]
+    np.testing.assert_allclose(layer.data, np.tile(expected, (7, 1)), atol=1e-6)
+    assert viewer.layers.selection.active is session.labels_layer()
     dock.predict.uncertainty.click()
     assert UNCERTAINTY not in viewer.layers
+    session.set_image("two")
+    qtbot.waitUntil(lambda: session.image_id == "two")
+    assert UNCERTAINTY not in viewer.layers, "what is switched off stays off"
