@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -59,6 +63,88 @@ def _choices(annotation: Any) -> str:
     if parts:
         return "|".join(_choices(part) for part in parts)
     return {int: "N", float: "X", str: "NAME"}.get(annotation, "TEXT")
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    """Fields of a config that a command takes as options.
+
+    Parameters
+    ----------
+    config : type
+        One of `core.config`'s.
+    fields, advanced : tuple of str
+        Those that stand among the command's own options, and those under "Fine tuning".
+    more : mapping of str to str
+        What is added to descriptions, by field.
+    """
+
+    config: type[BaseModel]
+    fields: tuple[str, ...]
+    advanced: tuple[str, ...] = ()
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    def parameters(self, advanced: bool) -> list[inspect.Parameter]:
+        """Return the options as a command's parameters."""
+        return [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[
+                    _value_type(self.config.model_fields[name].annotation) | None,
+                    config_option(self.config, name, self.more.get(name, ""), advanced),
+                ],
+            )
+            for name in (self.advanced if advanced else self.fields)
+        ]
+
+    def built(self, given: dict[str, Any]) -> BaseModel:
+        """Take the options out of what was given and build the config."""
+        values = {name: given.pop(name) for name in (*self.fields, *self.advanced)}
+        return config_from_options(self.config, **values)
+
+
+def _value_type(annotation: Any) -> Any:
+    """Return what the command line parses; what is allowed is the config's matter."""
+    if get_origin(annotation) is Literal:
+        kinds = {type(item) for item in get_args(annotation)}
+    else:
+        parts = [part for part in get_args(annotation) if part is not NoneType]
+        kinds = {_value_type(part) for part in parts} or {annotation}
+    return kinds.pop() if len(kinds) == 1 else str
+
+
+def takes_configs(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options for the fields of configs; it gets the configs.
+
+    Parameters
+    ----------
+    **groups : OptionGroup
+        By the command's parameter that gets the config. Its options stand in that parameter's
+        place, advanced ones behind all others.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        shown = [
+            one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name in own
+            for one in (groups[name].parameters(False) if name in groups else [own[name]])
+        ]
+        shown += [one for name in groups for one in groups[name].parameters(True)]
+
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> None:
+            configs = {name: group.built(given) for name, group in groups.items()}
+            command(**given, **configs)
+
+        # Both are what typer reads.
+        wrapped.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {one.name: one.annotation for one in shown}
+        return wrapped
+
+    return decorate
 
 
 def config_from_options(config: type[C], **given: Any) -> C:

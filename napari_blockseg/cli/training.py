@@ -14,7 +14,7 @@ import typer
 from napari_blockseg.cli.console import Advance, number, progress, save_json, say, warn
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.interrupts import interrupt_flag
-from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
+from napari_blockseg.cli.options import JsonFile, OptionGroup, takes_configs
 from napari_blockseg.cli.stride_table import describe_choice
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import ProjectError
@@ -26,22 +26,34 @@ if TYPE_CHECKING:
     from napari_blockseg.learn.data import TrainingImage
 
 
+@takes_configs(
+    network_config=OptionGroup(
+        NetworkConfig,
+        ("network", "encoder", "weights", "decoder_stride"),
+        ("form", "output_stride", "truncation", "truncate_aspp", "image_pooling"),
+    ),
+    train_config=OptionGroup(
+        TrainConfig,
+        ("steps", "minutes", "seed", "device"),
+        (
+            *("stride_tolerance", "batch_size", "crop", "scale", "learning_rate", "weight_decay"),
+            *("loss", "gated_crf", "pseudo_labels", "class_balance", "augment", "orientation"),
+            *("validation", "validate_every", "keep_checkpoints"),
+        ),
+        more={"steps": "1000 by default."},
+    ),
+)
 def train(
     project: Annotated[
         str, typer.Argument(metavar="PROJECT", help="The project whose block labels to learn.")
     ],
-    network: Annotated[str | None, config_option(NetworkConfig, "network")] = None,
-    encoder: Annotated[str | None, config_option(NetworkConfig, "encoder")] = None,
-    weights: Annotated[str | None, config_option(NetworkConfig, "weights")] = None,
+    *,
+    network_config: NetworkConfig,
     init: Annotated[
         str | None,
         typer.Option("--init", metavar="MODEL", help="Start from the weights of this model."),
     ] = None,
-    decoder_stride: Annotated[str | None, config_option(NetworkConfig, "decoder_stride")] = None,
-    steps: Annotated[int | None, config_option(TrainConfig, "steps", "1000 by default.")] = None,
-    minutes: Annotated[float | None, config_option(TrainConfig, "minutes")] = None,
-    seed: Annotated[int | None, config_option(TrainConfig, "seed")] = None,
-    device: Annotated[str | None, config_option(TrainConfig, "device")] = None,
+    train_config: TrainConfig,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, or with the newest one.")
     ] = False,
@@ -50,92 +62,8 @@ def train(
         typer.Option("--out", metavar="MODEL", help="Folder of the model; by default a new run."),
     ] = None,
     json: JsonFile = None,
-    stride_tolerance: Annotated[
-        float | None, config_option(TrainConfig, "stride_tolerance", advanced=True)
-    ] = None,
-    form: Annotated[str | None, config_option(NetworkConfig, "form", advanced=True)] = None,
-    output_stride: Annotated[
-        int | None, config_option(NetworkConfig, "output_stride", advanced=True)
-    ] = None,
-    truncation: Annotated[
-        str | None, config_option(NetworkConfig, "truncation", advanced=True)
-    ] = None,
-    truncate_aspp: Annotated[
-        bool | None, config_option(NetworkConfig, "truncate_aspp", advanced=True)
-    ] = None,
-    image_pooling: Annotated[
-        bool | None, config_option(NetworkConfig, "image_pooling", advanced=True)
-    ] = None,
-    batch_size: Annotated[
-        int | None, config_option(TrainConfig, "batch_size", advanced=True)
-    ] = None,
-    crop: Annotated[int | None, config_option(TrainConfig, "crop", advanced=True)] = None,
-    scale: Annotated[str | None, config_option(TrainConfig, "scale", advanced=True)] = None,
-    learning_rate: Annotated[
-        float | None, config_option(TrainConfig, "learning_rate", advanced=True)
-    ] = None,
-    weight_decay: Annotated[
-        float | None, config_option(TrainConfig, "weight_decay", advanced=True)
-    ] = None,
-    loss: Annotated[str | None, config_option(TrainConfig, "loss", advanced=True)] = None,
-    gated_crf: Annotated[
-        float | None, config_option(TrainConfig, "gated_crf", advanced=True)
-    ] = None,
-    pseudo_labels: Annotated[
-        float | None, config_option(TrainConfig, "pseudo_labels", advanced=True)
-    ] = None,
-    class_balance: Annotated[
-        float | None, config_option(TrainConfig, "class_balance", advanced=True)
-    ] = None,
-    augment: Annotated[bool | None, config_option(TrainConfig, "augment", advanced=True)] = None,
-    orientation: Annotated[
-        str | None, config_option(TrainConfig, "orientation", advanced=True)
-    ] = None,
-    validation: Annotated[
-        bool | None, config_option(TrainConfig, "validation", advanced=True)
-    ] = None,
-    validate_every: Annotated[
-        int | None, config_option(TrainConfig, "validate_every", advanced=True)
-    ] = None,
-    keep_checkpoints: Annotated[
-        bool | None, config_option(TrainConfig, "keep_checkpoints", advanced=True)
-    ] = None,
 ) -> None:
     """Train a network on a project's block labels."""
-    network_config = config_from_options(
-        NetworkConfig,
-        network=network,
-        form=form,
-        encoder=encoder,
-        weights=weights,
-        decoder_stride=decoder_stride,
-        output_stride=output_stride,
-        truncation=truncation,
-        truncate_aspp=truncate_aspp,
-        image_pooling=image_pooling,
-    )
-    train_config = config_from_options(
-        TrainConfig,
-        steps=steps,
-        minutes=minutes,
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        crop=crop,
-        scale=scale if scale in (None, "auto") else _as_number(scale),
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        loss=loss,
-        gated_crf=gated_crf,
-        pseudo_labels=pseudo_labels,
-        class_balance=class_balance,
-        stride_tolerance=stride_tolerance,
-        augment=augment,
-        orientation=orientation,
-        validation=validation,
-        validate_every=validate_every,
-        keep_checkpoints=keep_checkpoints,
-    )
     from napari_blockseg.cli.loading import ProjectImages, model_folders
     from napari_blockseg.files.project import Project
 
@@ -169,13 +97,6 @@ def train(
     save_json(None if json is None else Path(json), result_of(done, *begun))
     if done.stopped:
         raise typer.Exit(1)
-
-
-def _as_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--scale is 'auto' or a number, got {text!r}") from error
 
 
 def _choose_folder(project: Project, out: str | None, resume: bool) -> Path:
