@@ -14,9 +14,11 @@ _SHEET = Template(
 #blockseg_header:hover { background-color: $primary; }
 #blockseg_header QLabel { background-color: transparent; }
 #blockseg_title { font-weight: 600; }
-#blockseg_news, #blockseg_status, #blockseg_effort { color: $secondary_text; }
+#blockseg_news, #blockseg_status, #blockseg_effort, #blockseg_hint { color: $secondary_text; }
 #blockseg_primary { background-color: $current; color: $text; padding: 6px; font-weight: 600; }
 #blockseg_primary:hover { background-color: $highlight; }
+#blockseg_mode { padding: 5px; }
+#blockseg_mode:checked { background-color: $current; color: $text; }
 #blockseg_mode:checked:disabled { background-color: $current; color: $text; }
 #blockseg_classes { background-color: $console; border-radius: 3px; outline: 0; }
 #blockseg_classes::item { padding: 0px 2px; border: 0px; }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: While training goes on, a preview is worth renewing this often, in seconds.
 _NEWS_SECONDS = 5.0
 #: What a pressed button makes of the state until the worker answers.
-_CONTROLS = {"pause": None, "resume": None, "stop": "stopping"}
+_CONTROLS = {"pause": "pausing", "resume": None, "stop": "stopping"}
 
 
 class TrainJob(WorkerJob):
@@ -176,10 +176,14 @@ class TrainJob(WorkerJob):
         if number in self._controls:
             self._controls.discard(number)
             self._panel.add_message("warning", text)
+            if self.running and self._panel.state == "pausing":
+                self._panel.set_state("training")
 
     def _on_state(self, number: int, state: str) -> None:
+        # Other requests are answered so too; and whoever pressed Stop waits for the end alone.
+        ours, stopping = number in self._controls, self._panel.state == "stopping"
         self._controls.discard(number)
-        if self.running and state in ("training", "paused"):
+        if ours and self.running and not stopping and state in ("training", "paused"):
             self._panel.set_state(state)
 
     def _on_notice(self, level: str, text: str) -> None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _STDERR_LINES = 20
 _SLOW_START_MS = 20_000
-_GRACE_MS = 3_000
+#: A worker ends the step it has begun and saves; on a busy machine that takes a while.
+_GRACE_MS = 15_000
 #: Workers that were told to end and are still saving.
 _ending: list[QProcess] = []
 

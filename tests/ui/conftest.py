@@ -19,7 +19,9 @@ def qtbot(qtbot):
     def patient(condition, *, timeout=60_000):
         wait_until(condition, timeout=timeout)
 
+    wait_exposed = qtbot.wait_exposed  # what shows a viewer waits 5 s for its window
     qtbot.waitUntil = patient
+    qtbot.wait_exposed = lambda widget, *, timeout=0: wait_exposed(widget, timeout=60_000)
     return qtbot
 
 

@@ -10,11 +10,9 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QIcon, QPixmap, QShowEvent
 from qtpy.QtWidgets import (
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QPlainTextEdit,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -31,8 +29,8 @@ from napari_blockseg.core.reports import (
 )
 from napari_blockseg.ui.curves import TrainingHistory
 from napari_blockseg.ui.forms import ConfigForm
-from napari_blockseg.ui.job_bar import chips
 from napari_blockseg.ui.pace import Pace
+from napari_blockseg.ui.panels.train_buttons import TrainButtons
 from napari_blockseg.ui.panels.train_choice import ChoiceLabel
 from napari_blockseg.ui.panels.train_fields import (
     ENCODERS,
@@ -41,16 +39,24 @@ from napari_blockseg.ui.panels.train_fields import (
     SCALES,
     TRAIN,
     TRAIN_MORE,
+    settings_words,
 )
 from napari_blockseg.ui.panels.train_length import LengthRow
 from napari_blockseg.ui.panels.train_mode import Mode, ModeRow
+from napari_blockseg.ui.panels.train_scores import ScoreLabel
 from napari_blockseg.ui.plots import TrainingCanvas, theme_colors
 
 if TYPE_CHECKING:
     from napari_blockseg.ui.session import Session
 
 _DRAW_MS = 150
-_STATES = ("idle", "starting", "training", "paused", "stopping")
+_STATES = ("idle", "starting", "training", "pausing", "paused", "stopping")
+#: What the status line says of a state until the worker says more.
+_STATE_WORDS = {
+    "pausing": "Pausing: the step that has begun is the last one",
+    "paused": "Paused. What you paint is kept; press Resume to go on",
+    "stopping": "Stopping: the model is being saved",
+}
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,11 @@ class TrainPanel(QWidget):
 
     def show_mode(self) -> None:
         """Show what belongs to the chosen mode."""
-        full = self.mode.value() == "full"
-        self.length.setEnabled(full and self._state == "idle")
-        self.length.setToolTip("" if full else "Interactive training goes on until you stop it.")
+        idle, full = self._state == "idle", self.mode.value() == "full"
+        self.length.setEnabled(full and idle)
+        self.form.setRowVisible(self.length, full)  # interactive mode goes on until it is stopped
+        editors = {**self.network_form.editors, **self.train_form.editors}
+        self.mode.show_state("" if idle else settings_words(editors))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  (Qt's name)
         """Tell that the panel came into view."""
@@ -134,7 +142,7 @@ class TrainPanel(QWidget):
 
     @property
     def state(self) -> str:
-        """One of "idle", "starting", "training", "paused", "stopping"."""
+        """One of "idle", "starting", "training", "pausing", "paused", "stopping"."""
         return self._state
 
     def set_state(self, state: str) -> None:
@@ -150,6 +158,8 @@ class TrainPanel(QWidget):
         self._state = state
         self._pace.restart()
         self._show_state()
+        if state in _STATE_WORDS:
+            self.status.setText(_STATE_WORDS[state])
 
     def set_resumable(self, run: str | None) -> None:
         """Offer to go on with this unfinished run, None with none."""
@@ -174,7 +184,7 @@ class TrainPanel(QWidget):
             self._on_step(report)
         elif isinstance(report, Validation):
             self.history.add_validation(report.step, report.miou, report.iou)
-            self._show_scores(report)
+            self.scores.show_scores(report, self._session.classes)
         elif isinstance(report, TrainStarted):
             self._on_started(report)
         elif isinstance(report, InteractivePreview):
@@ -218,30 +228,34 @@ class TrainPanel(QWidget):
         for part in (self.mode, self.network_form, self.train_form, self.length):
             part.value_changed.connect(self.value_changed)
         self.canvas = TrainingCanvas()
-        self.scores = QLabel()
-        self.scores.setWordWrap(True)
+        self.scores = ScoreLabel()
         self.messages = QPlainTextEdit()
         self.messages.setReadOnly(True)
         self.messages.setMaximumBlockCount(200)
-        self.messages.setFixedHeight(5 * self.fontMetrics().height())
+        self.messages.setFixedHeight(5 * self.fontMetrics().lineSpacing() + 12)
         self.messages.hide()
         layout = QVBoxLayout(self)
-        layout.addLayout(self._make_form())
-        layout.addWidget(self._make_more())
-        layout.addLayout(self._make_buttons())
+        layout.addWidget(self.mode)
+        layout.addWidget(self._make_settings())
+        layout.addWidget(self._make_buttons())
         layout.addLayout(self._make_progress())
-        layout.addWidget(self.canvas, 3)
         layout.addWidget(self.scores)
+        layout.addWidget(self.canvas, 3)
         layout.addWidget(self.messages)
         layout.addStretch(1)
 
-    def _make_form(self) -> QFormLayout:
-        form = _form_layout()
-        form.addRow(self.mode.label, self.mode)
-        self.network_form.add_rows(form, NETWORK)
-        self.train_form.add_rows(form, TRAIN)
-        form.addRow(self.length.label, self.length)
-        return form
+    def _make_settings(self) -> QWidget:
+        """Make what is out of the way while a network learns: nothing of it can be changed then."""
+        self.settings = QWidget()
+        self.form = _form_layout()
+        self.network_form.add_rows(self.form, NETWORK)
+        self.train_form.add_rows(self.form, TRAIN)
+        self.form.addRow(self.length.label, self.length)
+        column = QVBoxLayout(self.settings)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self.form)
+        column.addWidget(self._make_more())
+        return self.settings
 
     def _make_more(self) -> QCollapsible:
         # superqt's arrows are black on every theme: the text carries one instead.
@@ -259,24 +273,15 @@ class TrainPanel(QWidget):
         self.more = more
         return more
 
-    def _make_buttons(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.start = self._button(row, "Start", "Train a new run on all painted images")
-        self.go_on = self._button(row, "Continue", "Go on with the run that was stopped")
-        self.pause = self._button(row, "Pause", "Hold the training after the present step")
-        self.stop = self._button(row, "Stop", "End the training; the model is kept")
-        self.start.setObjectName("blockseg_primary")
+    def _make_buttons(self) -> TrainButtons:
+        self.buttons = buttons = TrainButtons()
+        self.start, self.go_on = buttons.start, buttons.go_on
+        self.pause, self.stop = buttons.pause, buttons.stop
         self.start.clicked.connect(self.start_requested)
         self.go_on.clicked.connect(self.continue_requested)
         self.pause.clicked.connect(self._on_pause_clicked)
         self.stop.clicked.connect(self.stop_requested)
-        return row
-
-    def _button(self, row: QHBoxLayout, text: str, tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(tip)
-        row.addWidget(button)
-        return button
+        return buttons
 
     def _make_progress(self) -> QVBoxLayout:
         self.progress = QProgressBar()
@@ -297,20 +302,15 @@ class TrainPanel(QWidget):
 
     def _show_state(self) -> None:
         idle = self._state == "idle"
-        self.start.setVisible(idle)
-        self.go_on.setVisible(idle and self._resumable is not None)
-        self.go_on.setToolTip(f"Go on with {self._resumable}, which was stopped")
-        self.pause.setVisible(not idle)
-        self.stop.setVisible(not idle)
-        self.pause.setText("Resume" if self._state == "paused" else "Pause")
-        self.pause.setEnabled(self._state in ("training", "paused"))
-        self.stop.setEnabled(self._state in ("starting", "training", "paused"))
+        self.buttons.show_state(self._state, self._resumable)
+        self.settings.setVisible(idle)
         self.progress.setVisible(not idle)
+        if self._state in _STATE_WORDS and not self.progress.maximum():
+            self.progress.setRange(0, 1000)  # nothing that looks as if it went on
         for form in (self.network_form, self.train_form):
             form.set_enabled(idle)
         if self._state != "training":
             self.news_changed.emit("" if idle else self._state)
-        self.mode.setEnabled(idle)
         self.show_mode()
 
     def _on_started(self, report: TrainStarted) -> None:
@@ -319,7 +319,8 @@ class TrainPanel(QWidget):
         if self._state == "starting":
             self.set_state("training")
         if not report.n_labelled_blocks:
-            return  # interactive mode waits for the first strokes
+            self.status.setText("Paint some blocks of at least two classes: the preview follows")
+            return
         held_out = {
             "images": f"{report.n_val_blocks} blocks of other images held out",
             "superblocks": f"{report.n_val_blocks} blocks in patches held out",
@@ -337,10 +338,9 @@ class TrainPanel(QWidget):
     def _on_preview(self, report: InteractivePreview) -> None:
         who = "The quick head" if report.source == "interactive" else "The network"
         self._previewer = f"{who} previews, {report.seconds:.1f} s after the stroke"
-        self.status.setText(self._previewer)
-        self.news_changed.emit("previews")
-        if self._state == "starting":
-            self.set_state("training")
+        if self._moves():
+            self.status.setText(self._previewer)
+            self.news_changed.emit("previews")
 
     def _on_endless_step(self, report: TrainStep) -> None:
         """Show a step of the network behind: nobody can tell how many are left."""
@@ -350,6 +350,8 @@ class TrainPanel(QWidget):
 
     def _on_step(self, report: TrainStep) -> None:
         self.history.add_step(report.step, report.loss)
+        if not self._moves():
+            return  # the step that had begun: who pressed Pause or Stop wants to see that
         if self._previewer:
             self._on_endless_step(report)
             return
@@ -359,22 +361,18 @@ class TrainPanel(QWidget):
         left = self._pace.time_left(report.progress)
         self.status.setText(f"Step {report.step}{total}{left}")
         self.news_changed.emit(f"{100 * report.progress:.0f} %{left}")
+
+    def _moves(self) -> bool:
+        """Return whether progress is shown; whatever starts has started with the first of it."""
         if self._state == "starting":
             self.set_state("training")
+        return self._state == "training"
 
     def _on_done(self, report: TrainDone) -> None:
         how = "stopped" if report.stopped else "done"
         score = "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"
         self.status.setText(f"Training {how} after {report.steps} steps: {score}")
         self.add_message("info", f"{how}: {report.steps} steps, {score}; saved as {report.model}")
-
-    def _show_scores(self, report: Validation) -> None:
-        known = {name: f"{100 * v:.0f}" for name, v in report.iou.items() if v is not None}
-        mean = "-" if report.miou is None else f"{100 * report.miou:.1f}"
-        who = {"interactive": "Quick head: ", "network": "Network: ", None: ""}[report.source]
-        self.scores.setText(
-            f"{who}<b>mIoU {mean} %</b> &nbsp; " + chips(self._session.classes, known)
-        )
 
     def _draw(self) -> None:
         self.canvas.show_history(self.history, self._session.classes, self._steps)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 Mode = Literal["interactive", "full"]
 
@@ -14,29 +21,40 @@ _TIPS = {
     "network learns behind until you stop, and previews once it is better.",
     "full": "Trains the whole network for a set length on all painted images.",
 }
+_HINTS = {
+    "interactive": "Previews while you paint, learns until you stop",
+    "full": "Learns for a set length from all painted images",
+}
+_LOCKED = "Stop the training to change the mode or the settings."
 
 
 class ModeRow(QWidget):
-    """Two buttons, one of them pressed."""
+    """Two buttons, one of them pressed, and a line about it."""
 
     #: The user chose the other one.
     value_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.label = QLabel("Mode")
         self.buttons = {mode: QPushButton(mode.capitalize()) for mode in _TIPS}
+        self.hint = QLabel()
+        self.hint.setObjectName("blockseg_hint")
+        self.hint.setWordWrap(True)
         group = QButtonGroup(self)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        for mode, button in self.buttons.items():
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        for button in self.buttons.values():
             button.setObjectName("blockseg_mode")
             button.setCheckable(True)
-            button.setToolTip(_TIPS[mode])
+            button.clicked.connect(lambda: self.show_state(""))
             button.clicked.connect(self.value_changed)
             group.addButton(button)
-            layout.addWidget(button, 1)
+            row.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self.hint)
         self.set_value("full")
 
     def value(self) -> Mode:
@@ -46,3 +64,17 @@ class ModeRow(QWidget):
     def set_value(self, mode: Mode) -> None:
         """Show a mode; says nothing."""
         self.buttons[mode].setChecked(True)
+        self.show_state("")
+
+    def show_state(self, running: str) -> None:
+        """Say what the mode does, or what runs and why the switch is off.
+
+        Parameters
+        ----------
+        running : str
+            What is being trained; "" while nothing is.
+        """
+        for mode, button in self.buttons.items():
+            button.setEnabled(not running)
+            button.setToolTip(_LOCKED if running else _TIPS[mode])
+        self.hint.setText(f"{running}. {_LOCKED}" if running else _HINTS[self.value()])

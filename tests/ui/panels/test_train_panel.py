@@ -163,14 +163,85 @@ def test_pause_resume_and_stop(panel, begin, qtbot):
     panel.start.click()
     qtbot.waitUntil(lambda: panel.state == "training")
     panel.pause.click()
+    assert panel.state == "pausing", (
+        "the answer may take a step; whoever pressed it sees it at once"
+    )
+    assert visible(panel) == {"Pausing…", "Stop"}
+    assert not panel.pause.isEnabled()
     qtbot.waitUntil(lambda: panel.state == "paused")
     assert visible(panel) == {"Resume", "Stop"}
+    assert "Paused" in panel.status.text()
     panel.pause.click()
     qtbot.waitUntil(lambda: panel.state == "training")
     panel.stop.click()
     assert panel.state == "stopping"
     qtbot.waitUntil(lambda: panel.state == "idle")
     assert "stopped after 2 steps" in panel.status.text()
+
+
+def test_a_step_that_had_begun_does_not_undo_the_pause(panel):
+    panel.begin_run("run-1")
+    panel.add_report(step(1))
+    panel.set_state("pausing")
+    panel.add_report(step(2))
+    assert panel.history.steps == [1, 2]
+    assert panel.state == "pausing"
+    assert "Pausing" in panel.status.text()
+    panel.set_state("stopping")
+    panel.add_report(step(3))
+    assert "Stopping" in panel.status.text()
+
+
+def test_an_answer_to_something_else_does_not_undo_a_pause(panel, begin, qtbot):
+    job = begin("long")
+    panel.start.click()
+    qtbot.waitUntil(lambda: panel.state == "training")
+    panel.set_state("pausing")
+    job._client.training_state.emit(10_000, "training")  # of a request that told the view
+    assert panel.state == "pausing"
+    panel.set_state("training")
+    panel.pause.click()
+    panel.stop.click()  # the answer to the pause comes first
+    qtbot.waitUntil(lambda: panel.state in ("paused", "idle"))
+    assert panel.state == "idle"
+
+
+def test_the_switch_says_what_it_does_and_why_it_is_off(panel):
+    switch = panel.mode
+    assert "set length" in switch.hint.text()
+    switch.buttons["interactive"].click()
+    assert "until you stop" in switch.hint.text()
+    assert panel.length.isHidden()
+    panel.begin_run("run-1")
+    assert not switch.buttons["full"].isEnabled()
+    for text in (switch.hint.text(), switch.buttons["full"].toolTip()):
+        assert "Stop the training to change" in text
+    assert "deeplabv3plus, tf_efficientnet_lite0" in switch.hint.text()
+    assert panel.settings.isHidden(), "what cannot be changed makes room for the curves"
+    panel.set_state("idle")
+    assert switch.buttons["full"].isEnabled()
+    assert not panel.settings.isHidden()
+    assert "until you stop" in switch.hint.text()
+
+
+@pytest.mark.parametrize("source", [None, "interactive", "network"])
+def test_scores_of_every_class_say_where_they_went(panel, source):
+    def score(sky, road):
+        iou = {"sky": sky, "road": road, "tree": None}
+        return Validation(step=1, miou=0.5, iou=iou, pixel_accuracy=None, source=source)
+
+    assert panel.scores.isHidden()
+    panel.begin_run("run-1")
+    panel.add_report(score(0.75, 0.5))
+    assert not panel.scores.isHidden()
+    assert "▲" not in panel.scores.text()
+    panel.add_report(score(0.8, 0.38))
+    text = panel.scores.text().replace("&nbsp;", " ")
+    assert "sky 80 <small>▲5" in text
+    assert "road 38 <small>▼12" in text
+    assert "tree" not in text
+    panel.begin_run("run-2")
+    assert panel.scores.isHidden()
 
 
 def test_a_run_that_was_stopped_can_go_on_with_its_own_settings(
