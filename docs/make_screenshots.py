@@ -51,6 +51,7 @@ def take_pictures(theme: str, minutes: float) -> None:
     if minutes:
         train_and_preview(dock, minutes)
         viewer.screenshot(str(IMAGES / "prediction.png"), canvas_only=False, flash=False)
+        find_next_blocks(dock)
     for name in PANELS:
         grab_panel(dock, name)
     viewer.close()
@@ -69,7 +70,7 @@ def train_and_preview(dock, minutes: float) -> None:
     """Train for some minutes and show the prediction of the whole image, without the blocks."""
     settings = dock.train.value()
     config = settings.train.model_copy(update={"minutes": minutes, "steps": None})
-    dock.train.set_value(type(settings)(settings.network, config))
+    dock.train.set_value(type(settings)(settings.network, config, "full"))
     dock.train.start_requested.emit()
     wait_until(lambda: dock.train.state != "idle", 60)
     wait_until(lambda: dock.train.state == "idle", 60 * minutes + 120)
@@ -80,6 +81,14 @@ def train_and_preview(dock, minutes: float) -> None:
     for title, section in dock.sections.items():
         section.set_expanded(title in ("Train", "Predict"))
     wait(1.0)
+
+
+def find_next_blocks(dock) -> None:
+    """Ask what to label next, and go to the first of it as the key N does."""
+    dock.jobs.suggestions.find(12)
+    wait_until(lambda: dock.jobs.suggestions.blocks, 120)
+    dock.jobs.suggestions.go_to_next()
+    wait_until(lambda: not dock.jobs.suggestions.busy, 60)
 
 
 def measure_loss(dock) -> None:

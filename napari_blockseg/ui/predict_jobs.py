@@ -132,6 +132,8 @@ class PredictJobs(WorkerJob):
         self._stop()
         for event in self._camera_events():
             event.disconnect(self._on_view_moved)
+        self._view_rests.stop()
+        self._patience.stop()
         self._reader.close()
         self._export.stop()
         self._unsure.clear()
@@ -293,7 +295,8 @@ class PredictJobs(WorkerJob):
 
     def _on_result(self, result: Result) -> None:
         task, mask, unsure = result
-        self._session.show_prediction(task.image_id, mask, task.region, task.index)
+        if not (task.uncertainty and self._comes_by_itself(task.model)):
+            self._session.show_prediction(task.image_id, mask, task.region, task.index)
         if unsure is not None and task.image_id == self._session.image_id:
             self._show_uncertainty(task, unsure)
         self._set_opacity()
@@ -370,6 +373,11 @@ class PredictJobs(WorkerJob):
     def _follow(self) -> None:
         choice = self._panel.value()
         whole = self.busy and not self._previews
-        wanted = choice.follow or (choice.uncertainty and self._unsure.layer is None)
+        wanted = choice.follow and (choice.uncertainty or not self._comes_by_itself(choice.model))
+        wanted = wanted or (choice.uncertainty and self._unsure.layer is None)
         if wanted and choice.model and self._session.image_id is not None and not whole:
             self.preview()
+
+    def _comes_by_itself(self, model: str) -> bool:
+        """Whether an interactive session shows its previews, with which one would interfere."""
+        return model == LIVE and self._training.interactive

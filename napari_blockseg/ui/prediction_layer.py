@@ -43,13 +43,19 @@ class PredictionView:
         region: tuple[int, int, int, int] | None,
         slice_index: tuple[int, ...],
     ) -> None:
-        """Put a mask into the layer, which is made where there is none for this image yet."""
+        """Put a mask into the layer, which is made where there is none for this image yet.
+
+        The array stays the same, and is drawn again in one go: nothing blinks, and what the user
+        chose (hidden, opacity, place in the list) stays.
+        """
         if self.layer is None or self._image is not image or self.layer not in self._viewer.layers:
             self.clear()
             self.layer = self._add(image, shape, classes)
         row0, row1, col0, col1 = region or (0, shape[-2], 0, shape[-1])
-        self.layer.data[(*slice_index, slice(row0, row1), slice(col0, col1))] = mask
-        self.layer.refresh()
+        part = self.layer.data[(*slice_index, slice(row0, row1), slice(col0, col1))]
+        if not np.array_equal(part, mask):
+            part[...] = mask
+            self.layer.refresh(extent=False)
 
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:
         """Show the prediction in the classes' colors and under their names."""

@@ -159,7 +159,10 @@ class TrainJob(WorkerJob):
         if isinstance(report, TrainDone):
             self._end()
         elif self.interactive:
-            return  # it previews by itself
+            # it previews by itself, but may be asked where it is unsure and what to label next
+            if isinstance(report, TrainStep):
+                self._set_live(True)
+            return
         elif isinstance(report, (TrainStep, TrainStarted)):
             self._set_live(True)
         if isinstance(report, (Validation, TrainDone)) or (

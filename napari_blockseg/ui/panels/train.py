@@ -369,6 +369,10 @@ class TrainPanel(QWidget):
         return self._state == "training"
 
     def _on_done(self, report: TrainDone) -> None:
+        if not report.steps:
+            self.status.setText("Stopped before the network had learned anything: no model is kept")
+            self.add_message("info", self.status.text())
+            return
         how = "stopped" if report.stopped else "done"
         score = "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"
         self.status.setText(f"Training {how} after {report.steps} steps: {score}")

@@ -69,11 +69,12 @@ def test_previews_are_shown_and_follow_the_view(session, panel, jobs, qtbot):
     qtbot.waitUntil(lambda: len(session.shown) == 2)
     assert session.shown[1][1].shape == (30, 40)
     qtbot.waitUntil(lambda: "Network behind: step 1" in panel.status.text())
-    # The Predict panel would preview the network in training over it.
-    assert True not in live
+    # It can be asked where it is unsure; the Predict panel previews nothing over it by itself.
+    assert live == [True]
     assert not learned
     panel.stop.click()
     qtbot.waitUntil(lambda: panel.state == "idle")
+    assert live == [True, False]
     assert not training.interactive
 
 

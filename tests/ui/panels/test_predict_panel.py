@@ -22,6 +22,7 @@ class FakeTraining(QObject):
     learned = Signal()
     runs_listed = Signal(object)
     run = "run-1"
+    interactive = False
 
 
 @pytest.fixture
@@ -157,6 +158,23 @@ def test_keeping_up_to_date_follows_the_view_and_the_training(panel, session, be
     jobs._training.learned.emit()
     qtbot.wait(500)
     assert len(session.shown) == 3
+
+
+def test_an_interactive_session_shows_its_own_previews(panel, session, begin, qtbot):
+    jobs = begin("plain")
+    jobs._training.interactive = True
+    panel.set_live(True)
+    panel.follow.setChecked(True)
+    qtbot.wait(400)  # the view rests
+    assert session.shown == []
+    assert not jobs.busy
+    panel.uncertainty.setChecked(True)
+    with qtbot.waitSignal(jobs._reader.done, timeout=60_000):
+        pass
+    assert session.shown == [], "asked where it is unsure, its mask stays out of the way"
+    panel.uncertainty.setChecked(False)
+    panel.preview.click()
+    qtbot.waitUntil(lambda: len(session.shown) == 1)
 
 
 def test_opacity_goes_to_the_layer(panel, session, begin):

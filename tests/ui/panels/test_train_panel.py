@@ -136,6 +136,13 @@ def test_reports_move_the_curves_and_the_texts(panel, qtbot):
     assert "stopped after 20 steps: held-out mIoU 0.500" in panel.status.text()
 
 
+def test_a_run_without_a_step_promises_no_model(panel):
+    panel.begin_run("run-1")
+    panel.add_report(TrainDone(steps=0, seconds=0, val_miou=None, model="m", stopped=True))
+    assert "no model is kept" in panel.status.text()
+    assert "saved" not in panel.messages.toPlainText()
+
+
 def test_an_unknown_state_is_refused(panel):
     with pytest.raises(ValueError, match="expected one of idle"):
         panel.set_state("flying")
