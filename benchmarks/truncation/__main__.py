@@ -15,16 +15,14 @@ from whatever exists; missing cells are shown as missing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from camvid_blocks import machine
+from cells import make_missing
 from data_sets import VARIABLE
 from plan import VARIANTS, cells
 
@@ -64,34 +62,17 @@ def parse() -> argparse.Namespace:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train missing cells until the time is up; a cell that is too long makes room for the next."""
+    """Train missing cells until the time is up."""
     from training import run_cell
 
-    start, seen = time.monotonic(), {}
-    for cell in cells():
-        path = options.results / f"{cell.name}.json"
-        if path.exists():
-            continue
-        left = options.minutes * 60 - (time.monotonic() - start)
-        needed = seen.get((cell.data, cell.variant), max(seen.values(), default=0.0))
-        if left < needed * 1.2:
-            continue
-        result = run_cell(cell, options.work)
-        seen[cell.data, cell.variant] = result["seconds"]
-        result |= {
-            "command": f"python benchmarks/truncation train --minutes {options.minutes:g}",
-            "threads": os.environ.get("OMP_NUM_THREADS"),
-            "machine": machine(),
-        }
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-        miou = result["test"]["miou"]
-        sys.stdout.write(f"{cell.name}: mIoU {miou:.3f} in {result['seconds']:.0f} s\n")
-        sys.stdout.flush()
-    missing = sum(not (options.results / f"{cell.name}.json").exists() for cell in cells())
-    sys.stdout.write(f"{missing} cells are missing.\n")
-    return 0
+    return make_missing(
+        cells(),
+        options.results,
+        lambda cell: run_cell(cell, options.work),
+        command=f"python benchmarks/truncation train --minutes {options.minutes:g}",
+        minutes=options.minutes,
+        alike=lambda cell: (cell.data, cell.variant),
+    )
 
 
 if __name__ == "__main__":
