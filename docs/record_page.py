@@ -132,7 +132,7 @@ def words(found: dict[str, Any]) -> str:
         _row(f"after {found['corrections']} more where it was wrong", after),
         "",
         "mIoU is against the sample's dense mask; seconds count from the open image, mouse and",
-        f"waits included. {machine['cores']} cores, load of the machine {machine['load']}, seed "
+        f"waits included. Cores: {machine['cores']}, load of the machine {machine['load']}, seed "
         f"{found['seed']}. All times and scores",
         f"are in [run.json](run.json). Again: `{found['command']}`.",
         "",

@@ -44,6 +44,7 @@ from napari_blockseg.ui.panels.train_fields import (
 from napari_blockseg.ui.panels.train_length import LengthRow
 from napari_blockseg.ui.panels.train_mode import Mode, ModeRow
 from napari_blockseg.ui.panels.train_scores import ScoreLabel
+from napari_blockseg.ui.panels.train_words import done_words, started_words
 from napari_blockseg.ui.plots import TrainingCanvas, theme_colors
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class TrainPanel(QWidget):
         self.choice.show_choice(None)
         self.set_state("starting")
         self.progress.setRange(0, 0)  # nobody can tell how long the first start takes
-        self.status.setText(f"{run}: starting…")
+        self.status.setText("Starting. You can paint meanwhile")
         self.add_message("info", f"{run} started")
         self._draw()
 
@@ -321,16 +322,7 @@ class TrainPanel(QWidget):
         if not report.n_labelled_blocks:
             self.status.setText("Paint some blocks of at least two classes: the preview follows")
             return
-        held_out = {
-            "images": f"{report.n_val_blocks} blocks of other images held out",
-            "superblocks": f"{report.n_val_blocks} blocks in patches held out",
-            "none": "nothing held out: paint more for a score",
-        }[report.validation]
-        self.add_message(
-            "info",
-            f"{report.n_labelled_blocks} blocks of {report.n_images} images on {report.device}, "
-            f"decoder stride {report.decoder_stride}, scale {report.scale:g}; {held_out}",
-        )
+        self.add_message("info", started_words(report))
         self.choice.show_choice(report.stride_choice)
         if report.stride_choice is not None:
             self.add_message("info", report.stride_choice.reason)
@@ -369,14 +361,9 @@ class TrainPanel(QWidget):
         return self._state == "training"
 
     def _on_done(self, report: TrainDone) -> None:
-        if not report.steps:
-            self.status.setText("Stopped before the network had learned anything: no model is kept")
-            self.add_message("info", self.status.text())
-            return
-        how = "stopped" if report.stopped else "done"
-        score = "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"
-        self.status.setText(f"Training {how} after {report.steps} steps: {score}")
-        self.add_message("info", f"{how}: {report.steps} steps, {score}; saved as {report.model}")
+        self.status.setText(done_words(report))
+        where = f"; saved as {report.model}" if report.steps else ""
+        self.add_message("info", done_words(report) + where)
 
     def _draw(self) -> None:
         self.canvas.show_history(self.history, self._session.classes, self._steps)

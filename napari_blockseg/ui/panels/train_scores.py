@@ -40,7 +40,8 @@ class ScoreLabel(QLabel):
         now = {name: 100 * iou for name, iou in report.iou.items() if iou is not None}
         words = {name: f"{iou:.0f}{self._change(name, iou)}" for name, iou in now.items()}
         mean = "-" if report.miou is None else f"{100 * report.miou:.1f}"
-        self.setText(f"{_WHO[report.source]}: <b>mIoU {mean} %</b><br>{chips(classes, words)}")
+        head = f"{_WHO[report.source]}: <b>mIoU {mean} %</b>{_other(report)}"
+        self.setText(f"{head}<br>{chips(classes, words)}")
         self._before = now
         self.show()
 
@@ -50,3 +51,12 @@ class ScoreLabel(QLabel):
         if not change:
             return ""
         return f"&nbsp;<small>{'▲' if change > 0 else '▼'}{abs(change)}</small>"
+
+
+def _other(report: Validation) -> str:
+    """Return how good the one is that does not preview; a worker of another version may not say."""
+    iou = getattr(report, "other_miou", None)
+    if iou is None or report.source is None:
+        return ""
+    who = "network" if report.source == "interactive" else "quick head"
+    return f", {who} {100 * iou:.1f} %"

@@ -251,6 +251,16 @@ def test_scores_of_every_class_say_where_they_went(panel, source):
     assert panel.scores.isHidden()
 
 
+def test_the_score_of_the_one_that_does_not_preview_is_there_too(panel):
+    score = {"step": 3, "miou": 0.5, "iou": {"sky": 0.5}, "pixel_accuracy": None}
+    if "other_miou" not in Validation.model_fields:
+        pytest.skip("these reports do not say it")
+    panel.add_report(Validation(**score, source="interactive", other_miou=0.456))
+    assert "network 45.6 %" in panel.scores.text()
+    panel.add_report(Validation(**score, source="network", other_miou=None))
+    assert "quick head" not in panel.scores.text()
+
+
 def test_a_run_that_was_stopped_can_go_on_with_its_own_settings(
     panel, session, begin, qtbot, tmp_path
 ):
