@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,32 @@ def read_raster(path: Path) -> RawImage:
     Raises
     ------
     ImageError
-        If it is damaged, or in colors that are neither grey nor RGB.
+        If it is damaged, in colors that are neither grey nor RGB, or too large.
+
+    Notes
+    -----
+    These files are streams that are decoded as a whole, at up to 3.4 times the memory of their
+    pixels. Pillow refuses pictures of more than 179 million pixels (13,000 x 13,000), and so does
+    this; large images belong in TIFF, which is read by windows.
     """
     try:
         if is_color_16_bit(path):
             return _raw(read_color_16_bit(path))
-        with Image.open(path) as picture:
-            return _read_picture(path, picture)
+        with warnings.catch_warnings():
+            # Of pictures half as large as the limit Pillow warns, in words about attacks.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return _read_picture(path, picture)
     except ImageError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise ImageError(
+            f"{path} has more than {limit:.0f} million pixels; PNG and JPEG are read whole, and "
+            "that is as much as is read. Save it as TIFF (in tiles or strips), which is read piece "
+            "by piece."
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(
             f"{path} cannot be read: {error}. Save it again; a very large picture as TIFF."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_blockseg.core.errors import ImageError
-from napari_blockseg.files.images import inspect_image, read_image
+from napari_blockseg.files.images import inspect_image, open_image, read_image
 
 RNG = np.random.default_rng(0)
 GREY8 = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
@@ -286,3 +287,16 @@ def test_resolution_in_inches_and_default_resolution(tmp_path):
     assert info.pixel_size == pytest.approx((1 / 150, 1 / 300))
     tifffile.imwrite(tmp_path / "b.tif", GREY8)
     assert inspect_image(tmp_path / "b.tif").pixel_size is None
+
+
+def test_a_picture_too_large_to_read_whole_is_refused_with_a_way_out(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(path)
+    # Pillow refuses twice its limit; above the limit it warns, which here would be an error.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(path).info.spatial_shape == (40, 50)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
+        with pytest.raises(ImageError, match=r"million pixels.*Save it as TIFF"):
+            open_image(path)
