@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _STDERR_LINES = 20
 _SLOW_START_MS = 20_000
-#: A worker ends the step it has begun and saves; on a busy machine that takes a while.
-_GRACE_MS = 15_000
+#: A worker ends the step it has begun and saves: at once, but not where others want the cores too.
+_GRACE_MS = 60_000
 #: Workers that were told to end and are still saving.
 _ending: list[QProcess] = []
 

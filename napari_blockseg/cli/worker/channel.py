@@ -14,6 +14,9 @@ from napari_blockseg.core.atomic import json_text
 
 #: After the end of its input a worker has this long to save and leave by itself.
 GRACE_SECONDS = 1.5
+#: The same when it was told to shut down: to end a step and to save may take a while, most of all
+#: where other processes want the cores.
+SHUTDOWN_SECONDS = 45.0
 
 _CHUNK = 65536
 #: A longer line is no request; it is dropped so that a runaway client cannot fill the memory.
@@ -27,8 +30,9 @@ class EndOfInput(Exception):  # noqa: N818 - it is an event, not an error
 class Channel:
     """Read requests in a thread, write answers from anywhere.
 
-    When the input ends the process ends: the main thread has `GRACE_SECONDS` to leave, then the
-    reading thread ends the process, whatever is being computed.
+    When the input ends the process ends: the main thread has `GRACE_SECONDS` to leave
+    (`SHUTDOWN_SECONDS` after a request to shut down), then the reading thread ends the process,
+    whatever is being computed.
 
     Parameters
     ----------
@@ -41,7 +45,7 @@ class Channel:
         self._target = target
         self._lock = threading.Lock()
         self._requests: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._ended = False
+        self._ended = self._told_to_leave = False
         threading.Thread(target=self._read, name="requests", daemon=True).start()
 
     def receive(self, wait: bool) -> str | None:
@@ -92,12 +96,13 @@ class Channel:
             if len(rest) > _MAX_LINE:
                 rest.clear()
         self._requests.put(None)
-        time.sleep(GRACE_SECONDS)
+        time.sleep(SHUTDOWN_SECONDS if self._told_to_leave else GRACE_SECONDS)
         os._exit(0)
 
     def _take(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").strip()
         if text:
+            self._told_to_leave = (parse_object(text) or {}).get("type") == "shutdown"
             self._requests.put(text)
 
 

@@ -156,11 +156,13 @@ class TrainPanel(QWidget):
         """
         if state not in _STATES:
             raise ValueError(f"got state {state!r}, expected one of {', '.join(_STATES)}")
-        self._state = state
+        before, self._state = self._state, state
         self._pace.restart()
         self._show_state()
         if state in _STATE_WORDS:
             self.status.setText(_STATE_WORDS[state])
+        elif state == "training" and before in _STATE_WORDS:
+            self.status.setText("Going on")
 
     def set_resumable(self, run: str | None) -> None:
         """Offer to go on with this unfinished run, None with none."""

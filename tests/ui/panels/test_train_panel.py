@@ -180,6 +180,7 @@ def test_pause_resume_and_stop(panel, begin, qtbot):
     assert "Paused" in panel.status.text()
     panel.pause.click()
     qtbot.waitUntil(lambda: panel.state == "training")
+    assert panel.status.text() == "Going on"
     panel.stop.click()
     assert panel.state == "stopping"
     qtbot.waitUntil(lambda: panel.state == "idle")
