@@ -4,15 +4,16 @@
     python benchmarks/suggestions summary
 
 Everyone begins with the same 1 % of the blocks, drawn at random. Then the annotator labels blocks,
-up to 2, 5, 10 and 20 %: at random, where the network of the step before is most unsure
-("uncertainty"), or as it suggests ("diverse"). Each network is trained anew from the encoder's
-weights on what is labelled, and scored on the test images.
+up to 2, 5, 10 and 20 %: at random, where what was learned before is most unsure ("uncertainty"),
+or as it suggests ("diverse"). What learns is a linear head on a frozen encoder's features, as in
+interactive mode: seconds a cell. ``--learner network`` trains the whole network anew from the
+encoder's weights instead: minutes a cell. Both are scored on the test images.
 
 `train` makes the cells that have no result yet, in the order of ``plan.py``, and starts none that
-would not end in time; run it again to go on. Labels and models that other cells add to are kept
-under ``--work``; lost ones are made again. `summary` writes tables and a picture from whatever
-cells exist. ``--data NAME`` and ``--seeds N`` do a part; ``--steps N`` tries the machinery out and
-belongs with another ``--results`` and ``--work``.
+would not end in time; run it again to go on. Labels, models and features are kept under ``--work``;
+lost ones are made again. `summary` writes tables and a picture from whatever cells exist.
+``--data NAME`` and ``--seeds N`` do a part; ``--steps N`` tries networks out and belongs with
+another ``--results`` and ``--work``.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", choices=("train", "summary"))
     parser.add_argument("--minutes", type=float, default=75.0, help="of `train`")
+    parser.add_argument("--learner", choices=("head", "network"), default="head")
     parser.add_argument("--data", choices=tuple(DATA), help="only this data set")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first N seeds")
     parser.add_argument("--steps", type=int, help="instead of the plan's")
@@ -77,7 +79,7 @@ def train(options: argparse.Namespace) -> int:
         result = run_cell(cell, options.work, options.steps)
         longest = max(longest, result["seconds"])
         result |= {
-            "command": f"python benchmarks/suggestions train --minutes {options.minutes:g}",
+            "command": f"python benchmarks/suggestions train --learner {options.learner}",
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "machine": machine(),
         }
@@ -94,7 +96,7 @@ def wanted(options: argparse.Namespace) -> list[Cell]:
     """Return the cells that the options name."""
     return [
         cell
-        for cell in cells()
+        for cell in cells(options.learner)
         if options.data in (None, cell.data) and cell.seed in SEEDS[: options.seeds]
     ]
 

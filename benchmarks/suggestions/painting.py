@@ -10,11 +10,10 @@ from data_sets import Source
 from plan import BLOCK, DATA, Cell
 
 from napari_blockseg.core.atomic import replacing
+from napari_blockseg.core.chances import PlaneChances
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.suggest import METHODS, suggest_blocks
-from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.data import TrainingImage
-from napari_blockseg.learn.uncertainty import block_chances
 
 # So many times what is missing is asked for: void blocks are passed over.
 _SPARE = 1.5
@@ -47,7 +46,11 @@ class Annotator:
     def images(self, known: dict[str, Any]) -> list[TrainingImage]:
         """Return the images with the blocks of `known` labelled."""
         return [
-            TrainingImage(stem, self._pixels[stem], truth.with_values(truth.values * known.get(stem, False)))
+            TrainingImage(
+                stem,
+                self._pixels[stem],
+                truth.with_values(truth.values * known.get(stem, False)),
+            )
             for stem, truth in self._truth.items()
         ]
 
@@ -57,11 +60,11 @@ class Annotator:
         order = np.random.default_rng(cell.seed).permutation(len(places))
         return self._marked({}, [places[i] for i in order[: self._wanted(cell)]])
 
-    def chosen(self, cell: Cell, known: dict[str, Any], model: Model) -> dict[str, Any]:
-        """Return the blocks of `known` and those that a network suggests next."""
-        images = self.images(known)
-        planes = [_finish(block_chances(model, i.image_id, i.pixels, i.labels)) for i in images]
-        labelled = np.sum([i.labels.counts(len(self.classes)) for i in images], axis=0)[1:]
+    def chosen(
+        self, cell: Cell, known: dict[str, Any], planes: list[PlaneChances]
+    ) -> dict[str, Any]:
+        """Return the blocks of `known` and those that are suggested by what a learner says."""
+        labelled = np.sum([p.labels.counts(len(self.classes)) for p in planes], axis=0)[1:]
         missing = self._wanted(cell) - int(labelled.sum())
         found = suggest_blocks(
             *(planes, self._names, labelled, round(_SPARE * missing)),
@@ -95,11 +98,3 @@ def load_blocks(path: Path) -> dict[str, Any]:
     """Return what :func:`save_blocks` kept."""
     with np.load(path) as found:
         return {stem: found[stem] for stem in found.files}
-
-
-def _finish(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

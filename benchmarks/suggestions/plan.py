@@ -1,4 +1,4 @@
-"""Which cells the study has: data, choice of blocks, share, seed; parents before children."""
+"""Which cells the study has: learner, data, choice, share, seed; parents before children."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from data_sets import TRAINED
 
+Learner = Literal["head", "network"]
 Choice = Literal["random", "uncertainty", "diverse"]
 
 BLOCK = {"camvid": 16, "nuclei_dsb2018": 8}
@@ -19,10 +20,12 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Cell:
-    """One network: what a simulated annotator has labelled, and how the blocks were chosen.
+    """One training: what a simulated annotator has labelled, and how the blocks were chosen.
 
     Attributes
     ----------
+    learner : {"head", "network"}
+        What learns from them, and says which come next.
     data : str
         Data set.
     choice : {"random", "uncertainty", "diverse"}
@@ -33,6 +36,7 @@ class Cell:
         Of the first blocks, of weights, order and augmentation.
     """
 
+    learner: Learner
     data: str
     choice: Choice
     share: int
@@ -41,26 +45,26 @@ class Cell:
     @property
     def name(self) -> str:
         """File name without its ending."""
-        return f"{self.data}_{self.choice}_{self.share}_seed{self.seed}"
+        return f"{self.learner}_{self.data}_{self.choice}_{self.share}_seed{self.seed}"
 
     @property
     def before(self) -> Cell | None:
-        """The cell whose labels this one adds to, by what its network says."""
+        """The cell whose labels this one adds to, by what it has learned."""
         place = SHARES.index(self.share)
         if not place:
             return None
         choice = self.choice if place > 1 else "random"
-        return Cell(self.data, choice, SHARES[place - 1], self.seed)
+        return Cell(self.learner, self.data, choice, SHARES[place - 1], self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields."""
         return asdict(self)
 
 
-def cells() -> list[Cell]:
-    """Return every cell: seed by seed, few blocks first."""
+def cells(learner: Learner) -> list[Cell]:
+    """Return every cell of a learner: seed by seed, few blocks first."""
     return [
-        Cell(data, choice, share, seed)
+        Cell(learner, data, choice, share, seed)
         for seed in SEEDS
         for data in DATA
         for share in SHARES

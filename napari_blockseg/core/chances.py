@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.grid import BlockGrid
@@ -30,8 +31,8 @@ class PlaneChances:
     probabilities : (rows, cols, K) float array
         Of each class, averaged over the block's pixels.
     unsure : (rows, cols) float array, optional
-        How unsure the network is of the block's pixels, 0 to 1; by default the entropy of
-        `probabilities`, which also counts blocks that two classes share.
+        How unsure the network is of the block's pixels, 0 to 1: what the measure "entropy" goes by
+        in place of the entropy of `probabilities`, which also counts blocks that two classes share.
     features : (rows, cols, n) float array, optional
         What blocks look like; by default blocks are compared by `probabilities`.
     index : tuple of int
@@ -79,6 +80,34 @@ def uncertainty(probabilities: FloatArray, measure: Measure = "entropy") -> Floa
         return 1.0 - (top[..., -1] - top[..., -2])
     terms = chances * np.log(np.maximum(chances, 1e-300))
     found: FloatArray = np.clip(-terms.sum(-1) / math.log(chances.shape[-1]), 0.0, 1.0)
+    return found
+
+
+def mixture(probabilities: FloatArray) -> FloatArray:
+    """Return how different a block's neighbours are: 0 all alike, 1 two classes half and half.
+
+    Parameters
+    ----------
+    probabilities : (rows, cols, K) float array
+        Each sums to 1.
+
+    Returns
+    -------
+    (rows, cols) float array
+        High where a border of classes runs through, so that a block may hold both.
+
+    Notes
+    -----
+    Jensen-Shannon divergence of the 3 x 3 blocks round each one, in bits, 1 at most: the entropy of
+    their mean less the mean of their entropies. Doubts that all of them share leave it at 0.
+    """
+    n_classes = probabilities.shape[-1]
+    if n_classes < 2:
+        return np.zeros(probabilities.shape[:2])
+    chances = np.asarray(probabilities, dtype=np.float64)
+    mean = uniform_filter(chances, (3, 3, 1), mode="nearest")
+    each = uniform_filter(uncertainty(chances), 3, mode="nearest")
+    found: FloatArray = np.clip((uncertainty(mean) - each) * math.log2(n_classes), 0.0, 1.0)
     return found
 
 

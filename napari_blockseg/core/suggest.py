@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_blockseg.core.chances import PlaneChances, uncertainty
+from napari_blockseg.core.chances import Measure, PlaneChances, mixture, uncertainty
 from napari_blockseg.core.reports import Method, Suggestion
 
 FloatArray = NDArray[np.floating[Any]]
@@ -44,17 +45,25 @@ class Parts:
         How unlike the blocks that are labelled or suggested already, in space and in looks.
     rare : bool
         Whether it may be of a class with few labelled blocks.
+    measure : {"margin", "entropy"}
+        What unsure is: how close the second class of the block is to the first; or the entropy of
+        the block's pixels.
+    pure : bool
+        Whether it lies away from borders between classes, where one class for a whole block is
+        half wrong.
     """
 
     uncertainty: bool = True
     diversity: bool = True
     rare: bool = True
+    measure: Measure = "margin"
+    pure: bool = True
 
 
 METHODS: dict[Method, Parts] = {
     "diverse": Parts(),
-    "uncertainty": Parts(diversity=False, rare=False),
-    "random": Parts(uncertainty=False, diversity=False, rare=False),
+    "uncertainty": Parts(diversity=False, rare=False, measure="entropy", pure=False),
+    "random": Parts(uncertainty=False, diversity=False, rare=False, pure=False),
 }
 
 
@@ -90,13 +99,18 @@ def suggest_blocks(
 
     Notes
     -----
-    Greedy: the next block is the one with the largest ``unsure * rare * (1 - alike)``. ``rare`` is
-    the expectation, over the block's own distribution, of ``1 / sqrt(labelled + 1)`` of a class,
-    relative to the rarest class and no less than 1/4. ``alike`` is the likeness to the most alike
-    block that is labelled (in space) or chosen (in space and looks): ``space + (1 - space) *
-    looks / 2``, both Gaussian; looks are compared with the first 256 chosen, by then every look is
-    among them. The reach in space shrinks as more blocks are labelled. A block cut off by the
-    image's edge counts by its area.
+    Greedy: the next block is the one with the largest ``unsure * pure * rare * (1 - alike)``.
+
+    - ``unsure``: 1 minus the lead of the block's likeliest class over the second.
+    - ``pure``: ``(1 - mixture)^2``, see :func:`napari_blockseg.core.chances.mixture`.
+    - ``rare``: the expectation, over the block's own distribution, of ``1 / sqrt(labelled + 1)`` of
+      a class, relative to the rarest class and no less than 1/4.
+    - ``alike``: the likeness to the most alike block that is labelled (in space) or chosen (in
+      space and looks): ``space + (1 - space) * looks / 2``, both Gaussian; looks are compared with
+      the first 256 chosen, by then every look is among them. The reach in space shrinks as more
+      blocks are labelled.
+
+    A block cut off by the image's edge counts by its area.
     """
     parts = parts or Parts()
     pool = _Pool(planes, labelled, count, parts, seed)
@@ -166,8 +180,13 @@ class _Pool:
     def choose(self, count: int) -> list[tuple[int, int, int, float]]:
         """Return (plane, row, col, score) of at most `count` blocks, best first."""
         chosen = []
-        for number in range(min(count, len(self._promise))):
-            best = int(self._promise.argmax())
+        # Promises only fall: the first of this heap whose promise is still that is the largest.
+        heap = list(zip((-self._promise).tolist(), range(len(self._promise)), strict=True))
+        heapq.heapify(heap)
+        for number in range(min(count, len(heap))):
+            while heap[0][0] != (now := -float(self._promise[heap[0][1]])):
+                heapq.heapreplace(heap, (now, heap[0][1]))
+            _, best = heapq.heappop(heap)
             row, col = (int(i) for i in self._cell[best])
             chosen.append((int(self._plane[best]), row, col, float(self._promise[best])))
             self._value_of[best] = self._promise[best] = -1.0
@@ -182,8 +201,9 @@ class _Pool:
         grid = plane.labels.grid
         value: FloatArray = np.ones(plane.labels.values.shape)
         if parts.uncertainty:
-            given = plane.unsure
-            value = value * (uncertainty(plane.probabilities) if given is None else given)
+            value = value * _unsure(plane, parts.measure)
+        if parts.pure:
+            value = value * (1.0 - mixture(plane.probabilities)) ** 2
         if parts.rare:
             value = value * (plane.probabilities @ rarity(labelled))
         if parts.diversity:
@@ -219,6 +239,12 @@ class _Pool:
         near = place[max(row - far, 0) : row + far + 1, max(col - far, 0) : col + far + 1]
         found: NDArray[np.intp] = near[near >= 0]
         return found
+
+
+def _unsure(plane: PlaneChances, measure: Measure) -> FloatArray:
+    if measure == "entropy" and plane.unsure is not None:
+        return plane.unsure
+    return uncertainty(plane.probabilities, measure)
 
 
 def _best(value: FloatArray, count: int, seed: int) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_blockseg.core.chances import PlaneChances, block_means, uncertainty
+from napari_blockseg.core.chances import PlaneChances, block_means, mixture, uncertainty
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
@@ -18,6 +18,8 @@ from napari_blockseg.core.suggest import METHODS, Parts, rarity, suggest_blocks
 
 NAMES = ["sky", "road", "pole"]
 EVEN = np.array([10, 10, 10])
+# what a network is unsure of is given block by block
+GIVEN = Parts(rare=False, measure="entropy", pure=False)
 
 
 def plane(probabilities, values=None, name="a", block=4, edge=0, **more):
@@ -45,7 +47,14 @@ def all_planes(draw):
     return made
 
 
-any_parts = st.builds(Parts, st.booleans(), st.booleans(), st.booleans())
+any_parts = st.builds(
+    Parts,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["margin", "entropy"]),
+    st.booleans(),
+)
 
 
 @settings(max_examples=30)
@@ -68,13 +77,42 @@ def test_no_labelled_block_no_block_twice_as_many_as_asked_for_always_the_same(
 
 
 @settings(max_examples=20)
-@given(all_planes(), st.integers(1, 20))
-def test_plain_uncertainty_takes_the_most_unsure(planes, count):
-    found = suggest_blocks(planes, NAMES, EVEN, count, METHODS["uncertainty"])
-    unsure = {p.image_id: uncertainty(p.probabilities) for p in planes}
+@given(all_planes(), st.integers(1, 20), st.sampled_from(["margin", "entropy"]))
+def test_plain_uncertainty_takes_the_most_unsure(planes, count, measure):
+    parts = Parts(diversity=False, rare=False, measure=measure, pure=False)
+    found = suggest_blocks(planes, NAMES, EVEN, count, parts)
+    unsure = {p.image_id: uncertainty(p.probabilities, measure) for p in planes}
     free = np.concatenate([unsure[p.image_id][p.labels.values == 0] for p in planes])
     expected = np.maximum(np.sort(free)[::-1][: len(found)], 1e-6)
     np.testing.assert_allclose([one.score for one in found], expected, rtol=1e-6)
+
+
+def test_two_classes_that_are_alike_come_before_many_that_a_little_is_known_of():
+    """What entropy finds most unsure has a clear favorite; the other one is even."""
+    chances = flat(1, 2)
+    chances[0] = (0.6, 0.2, 0.2), (0.5, 0.5, 0.0)
+    assert uncertainty(chances[0, 0]) > uncertainty(chances[0, 1])
+    for parts, first in ((Parts(pure=False), 1), (METHODS["uncertainty"], 0)):
+        assert suggest_blocks([plane(chances)], NAMES, EVEN, 1, parts)[0].col == first
+
+
+def test_a_doubt_inside_a_class_comes_before_one_on_a_border():
+    chances = flat(5, 30, (1.0, 0.0, 0.0))
+    chances[:, 10:] = (0.0, 1.0, 0.0)
+    chances[:, 9:11] = (0.5, 0.5, 0.0)  # a border: sure of both sides
+    chances[1:4, 20:23] = (0.0, 0.55, 0.45)
+    found = suggest_blocks([plane(chances)], NAMES, EVEN, 1, Parts(rare=False))
+    assert (found[0].row, found[0].col) == (2, 21)
+    found = suggest_blocks([plane(chances)], NAMES, EVEN, 1, Parts(rare=False, pure=False))
+    assert found[0].col in (9, 10)
+
+
+def test_mixture_is_zero_where_all_are_alike_and_one_between_two_classes():
+    assert mixture(flat(4, 4)) == pytest.approx(0, abs=1e-12)
+    halves = flat(1, 3, (1.0, 0.0, 0.0))
+    halves[0, 1:] = (0.5, 0.5, 0.0), (0.0, 1.0, 0.0)
+    assert mixture(halves)[0, 1] == pytest.approx(1 - 1 / 3)  # of the three one is unsure itself
+    assert mixture(flat(2, 2, (1.0,))).tolist() == [[0, 0], [0, 0]]
 
 
 def nearest(found):
@@ -90,7 +128,7 @@ def test_diversity_spreads_what_uncertainty_alone_would_heap_up():
     unsure = np.asarray(heap)
     one = plane(flat(16, 16), unsure=unsure)
     plain = suggest_blocks([one], NAMES, EVEN, 8, METHODS["uncertainty"])
-    spread = suggest_blocks([one], NAMES, EVEN, 8, Parts(rare=False))
+    spread = suggest_blocks([one], NAMES, EVEN, 8, GIVEN)
     assert nearest(plain) == 1
     assert nearest(spread) > 4
     assert (spread[0].row, spread[0].col) == (4, 4), "the most unsure one comes first all the same"
@@ -99,7 +137,7 @@ def test_diversity_spreads_what_uncertainty_alone_would_heap_up():
 def test_diversity_keeps_away_from_what_is_labelled():
     values = np.zeros((12, 12), np.uint8)
     values[6, 6] = 1
-    found = suggest_blocks([plane(flat(), values)], NAMES, EVEN, 5, Parts(True, True, False))
+    found = suggest_blocks([plane(flat(), values)], NAMES, EVEN, 5, Parts(rare=False))
     assert min(math.hypot(one.row - 6, one.col - 6) for one in found) > 3
 
 
@@ -109,7 +147,7 @@ def test_diversity_tells_blocks_apart_that_look_different():
     chances[0, ::10] = (0.0, 0.5, 0.5)
     unsure = np.zeros((1, 40))
     unsure[0, ::5] = 1.0
-    found = suggest_blocks([plane(chances, unsure=unsure)], NAMES, EVEN, 2, Parts(rare=False))
+    found = suggest_blocks([plane(chances, unsure=unsure)], NAMES, EVEN, 2, GIVEN)
     assert {one.col % 10 for one in found} == {0, 5}
 
 
@@ -120,7 +158,7 @@ def test_features_are_looked_at_where_there_are_some():
     unsure[0, ::5] = 0.9
     unsure[0, 0] = 1.0
     given = plane(flat(1, 40), unsure=unsure, features=features)
-    found = suggest_blocks([given], NAMES, EVEN, 2, Parts(rare=False))
+    found = suggest_blocks([given], NAMES, EVEN, 2, GIVEN)
     assert [one.col for one in found] == [0, 20]
 
 
