@@ -111,10 +111,11 @@ class LabelWatch:
     images : ProjectImages
         The planes in training. Planes that get their first label later belong to the next one.
     seconds : float
-        How often the files are looked at.
+        How often the files are looked at; thousands of them less often, so that looking stays a
+        small part.
     """
 
-    def __init__(self, images: ProjectImages, seconds: float = 1.0) -> None:
+    def __init__(self, images: ProjectImages, seconds: float = 0.25) -> None:
         self._project = images.project
         self._planes: dict[str, list[LabelledPlane]] = {}
         for plane in images.planes:
@@ -127,7 +128,7 @@ class LabelWatch:
         """Return the labels that changed since the last look, by name of the plane."""
         if time.monotonic() < self._due:
             return {}
-        self._due = time.monotonic() + self._seconds
+        start = time.monotonic()
         found: dict[str, BlockLabels] = {}
         for image_id, planes in self._planes.items():
             signature = self._signature(image_id)
@@ -139,6 +140,8 @@ class LabelWatch:
                 continue  # caught in the middle of a change: the next look will do
             self._seen[image_id] = signature
             found |= {plane.name: labels.plane(plane.index) for plane in planes}
+        now = time.monotonic()
+        self._due = now + max(self._seconds, 10 * (now - start))
         return found
 
     def _signature(self, image_id: str) -> tuple[Any, ...]:

@@ -56,7 +56,8 @@ class TrainStep(_Report):
 class Validation(_Report):
     """Held-out blocks were scored; IoU in 0..1, null where nothing could be said.
 
-    ``source`` says who was scored in interactive mode, None elsewhere.
+    In interactive mode ``source`` says whose scores they are, the one that previews, and
+    ``other_miou`` is what the other one has on the same blocks; None elsewhere.
     """
 
     type: Literal["validation"] = "validation"
@@ -65,6 +66,7 @@ class Validation(_Report):
     iou: dict[str, float | None]
     pixel_accuracy: float | None
     source: PreviewSource | None = None
+    other_miou: float | None = None
 
 
 class Notice(_Report):

@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QTimer
 
 from napari_blockseg.core.errors import BlockSegError
-from napari_blockseg.core.reports import InteractivePreview
+from napari_blockseg.core.reports import FeaturesDone, InteractivePreview
 from napari_blockseg.files.masks import read_values
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.predict_jobs import PREVIEW_SIDE, middle
+from napari_blockseg.ui.worker_job import WorkerJob
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from qtpy.QtCore import QObject
 
     from napari_blockseg.ui.panels.predict import PredictPanel
     from napari_blockseg.ui.panels.train import TrainPanel
@@ -38,8 +40,11 @@ def read_preview(path: Path, preview: InteractivePreview) -> tuple[InteractivePr
     return preview, mask
 
 
-class InteractiveJob(QObject):
+class InteractiveJob(WorkerJob):
     """Show the previews of an interactive session; keep it looking where the user looks.
+
+    What it asks for by itself are the features of the view, before there is a session; `busy` is
+    about these.
 
     Parameters
     ----------
@@ -65,15 +70,14 @@ class InteractiveJob(QObject):
         training: TrainJob,
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._session, self._client, self._training = session, client, training
-        self._train, self._predict = train, predict
+        super().__init__(session, client, parent)
+        self._train, self._predict, self._training = train, predict, training
         self._reader = Latest(read_preview, parent=self)
         self._reader.done.connect(self._on_mask)
         self._reader.failed.connect(session.report)
         self._view_rests = QTimer(self, interval=_VIEW_RESTS_MS, singleShot=True)
         self._view_rests.timeout.connect(self._tell_view)
-        client.report_received.connect(self._on_report)
+        client.report_received.connect(self._on_preview)
         session.image_changed.connect(self._on_view_moved)
         session.image_changed.connect(self.warm_up)
         train.shown.connect(self.warm_up)
@@ -81,7 +85,8 @@ class InteractiveJob(QObject):
             event.connect(self._on_view_moved)
 
     def close(self) -> None:
-        """End the background work."""
+        """Give up what runs, end the background work."""
+        self._give_up()
         for event in self._camera_events():
             event.disconnect(self._on_view_moved)
         self._view_rests.stop()
@@ -93,15 +98,20 @@ class InteractiveJob(QObject):
         wanted = self._train.isVisible() and self._train.mode.value() == "interactive"
         if project is None or fields is None or not wanted or self._training.running:
             return
-        with suppress(BlockSegError):  # it is said when the training is started
+        try:
             settings = self._train.value()
-            self._client.request(
+        except BlockSegError:
+            return  # it is said when the training is started
+        self._give_up()  # nobody looks there any more
+        self._ask(
+            lambda: self._client.request(
                 "features",
                 project=self._client.command.to_worker(project.root),
                 network=settings.network.model_dump(mode="json"),
                 train=settings.train.model_dump(mode="json"),
                 **fields,
             )
+        )
 
     def _camera_events(self) -> tuple[Any, Any]:
         # napari 0.9 moved the camera to the scene.
@@ -118,7 +128,14 @@ class InteractiveJob(QObject):
         if fields is not None and self._training.interactive:
             self._client.request("view", **fields)
 
-    def _on_report(self, _number: int, report: Any) -> None:
+    def _on_report(self, report: Any) -> None:
+        if isinstance(report, FeaturesDone):
+            self._end()
+
+    def _on_failure(self, text: str) -> None:
+        """Say nothing: what is wrong is said when the training is started."""
+
+    def _on_preview(self, _number: int, report: Any) -> None:
         project = self._session.project
         if isinstance(report, InteractivePreview) and project is not None:
             self._reader.ask(project.root / report.path, report)

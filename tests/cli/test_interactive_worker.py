@@ -12,6 +12,7 @@ import tifffile
 
 from napari_blockseg.core.labels import diff
 from napari_blockseg.files.project import Project
+from napari_blockseg.learn.checkpoint import load_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 from worker_client import Worker
@@ -66,7 +67,8 @@ def stop(worker, number):
 
 def test_features_are_made_before_there_are_strokes_and_found_again(worker, painting):
     ask = {"project": str(painting.root), "network": NETWORK, "train": TRAIN}
-    first = worker.wait_for("features_done", worker.ask("features", image_id="scene_0", **ask))
+    number = worker.ask("features", image_id="scene_0", **ask)
+    first = worker.wait_for("features_done", number, timeout=120)  # the worker imports torch first
     assert (first["tiles"], first["computed"]) == (1, 1)
     assert len(list((painting.cache_dir / "features").glob("*.npz"))) == 1
     again = worker.wait_for("features_done", worker.ask("features", image_id="scene_0", **ask))
@@ -93,12 +95,11 @@ def test_strokes_become_previews_while_it_runs(worker, painting):
         "water": 0,
     }
     assert (mask[:16, :128] == 1).mean() > 0.9
-    # What is painted while it runs is there within two seconds, four where tests run side by side;
-    # nothing restarts.
-    began = time.monotonic()
+    # What is painted while it runs is there within two seconds; nothing restarts.
+    began = worker.work_seconds()
     paint(painting, "scene_0", {3: (slice(4, 6), slice(3, 5))})
     _, mask = preview_of(worker, painting, number)
-    assert time.monotonic() - began < 4
+    assert worker.work_seconds() - began < 2
     assert 3 in mask
     # Another image's labels count too, and another view is previewed.
     paint(painting, "scene_1", {1: (slice(0, 1), slice(0, 8))})
@@ -156,6 +157,36 @@ def test_classes_that_are_added_are_learned(worker, painting):
         found, mask = preview_of(worker, painting, number)
     assert found["classes"]["sky"] > 0
     stop(worker, number)
+
+
+def test_strokes_come_in_while_the_network_learns_and_a_kill_loses_no_model(painting):
+    worker = Worker()
+    try:
+        paint(painting, "scene_0", STROKES)
+        number = begin(worker, painting, "killed", train={**TRAIN, "checkpoint_seconds": 1})
+        worker.wait_for("train_step", number)
+        for row in (3, 4):
+            began = worker.work_seconds()
+            paint(painting, "scene_0", {3: (row, slice(3, 7))})
+            _, mask = preview_of(worker, painting, number)
+            assert worker.work_seconds() - began < 2
+            assert 3 in mask
+            worker.wait_for("train_step", number)
+        folder = painting.models_dir / "killed"
+        kept = (folder, folder / "last")
+        while not all((one / "model.json").exists() for one in kept):
+            worker.wait_for("train_step", number)
+        worker.process.kill()
+        worker.process.wait()
+        messages = [m for m in worker.seen if m["id"] == number]
+        assert sum(m["type"] == "train_started" for m in messages) == 1
+        steps = [m["step"] for m in messages if m["type"] == "train_step"]
+        assert steps == list(range(1, len(steps) + 1))
+    finally:
+        worker.end()
+    for one in kept:
+        assert 1 <= load_model(one, "cpu").spec.steps <= len(steps) + 1
+    assert "killed" in painting.runs()
 
 
 def test_it_saves_when_its_client_goes_away(worker, painting):

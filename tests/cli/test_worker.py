@@ -263,15 +263,19 @@ def test_cancel_ends_a_prediction(worker, shared_project):
 
 
 def test_labels_painted_while_training_are_learned(worker, project):
-    """Erasing everything ends the training, so what is painted does reach it."""
+    """Erasing everything ends the training, so what is painted does reach it, within 2 seconds."""
     number = worker.train(project, run="followed", steps=MANY)
     worker.wait_for("train_step", number)
+    before = worker.work_seconds()
     with Project.open(project, write=True) as opened:
         for image_id in opened.image_ids:
             old = opened.load_labels(image_id).values
             opened.record(image_id, diff(old, np.zeros_like(old)), "clear")
     done = worker.wait_for("train_done", number, timeout=30)
     assert done["stopped"]
+    assert worker.work_seconds() - before < 2
+    steps = [m["step"] for m in worker.seen if m["type"] == "train_step" and m["id"] == number]
+    assert steps == list(range(1, len(steps) + 1))
 
 
 def test_it_leaves_when_its_input_ends(own_worker):

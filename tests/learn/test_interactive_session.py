@@ -13,13 +13,21 @@ from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.reports import Notice, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import load_model
 from napari_blockseg.learn.data import WorkingGrid
-from napari_blockseg.learn.interactive import behind
-from napari_blockseg.learn.interactive.features import Features
+from napari_blockseg.learn.interactive import behind, fitted, painted
+from napari_blockseg.learn.interactive.features import Features, PlaneFeatures
 from napari_blockseg.learn.interactive.foundation import Foundation
-from napari_blockseg.learn.interactive.head import fit, gather, label_points, measure_scaling
+from napari_blockseg.learn.interactive.head import (
+    Sample,
+    fit,
+    gather,
+    label_points,
+    measure_scaling,
+    thinned,
+)
 from napari_blockseg.learn.interactive.holdout import MIN_TRAIN, SIDE, GrowingHoldout
 from napari_blockseg.learn.interactive.scoring import score
 from napari_blockseg.learn.interactive.session import Interactive
@@ -28,6 +36,7 @@ from napari_blockseg.learn.interactive.view import Preview, View
 CLASSES = make_classes(["smooth", "rough", "dark"])
 BLOCK, ROWS, COLS = 8, 120, 168
 TRAIN = TrainConfig(device="cpu", crop=64, scale=1.0)
+GRID = WorkingGrid.for_scale(BLOCK, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -142,15 +151,72 @@ def test_views_are_parts_of_the_whole_and_other_planes_count(foundation, tmp_pat
         assert (changed.mask != other.mask).any()
 
 
+def truth_of(windows, wrong=0):
+    """Return the classes of what is scored, so many of them wrong."""
+    truth = np.concatenate([one.points.classes for one in windows])
+    said = truth.copy()
+    said[:wrong] = (truth[:wrong] + 1) % len(CLASSES)
+    return said
+
+
+def test_the_preview_changes_hands_only_for_a_clear_lead_and_says_so(
+    foundation, tmp_path, monkeypatch
+):
+    # Wrong points of the network and of the head, score after score, and who previews then.
+    script = [
+        (0, 0, "interactive"),
+        (0, 1, "interactive"),  # ahead, but within what scores waver
+        (0, 60, "network"),
+        (1, 0, "network"),
+        (0, 1, "network"),
+        (60, 0, "interactive"),
+        (1, 0, "interactive"),
+    ]
+    monkeypatch.setattr(behind, "_SCORE_SECONDS", 0.0)
+    monkeypatch.setattr(behind, "_SCORE_PATIENCE", 0.0)
+    turns = iter(script)
+    now = None
+
+    def network_says(model, windows):
+        nonlocal now
+        now = next(turns, script[-1])
+        yield
+        return truth_of(windows, now[0])
+
+    monkeypatch.setattr(behind, "network_says", network_says)
+    monkeypatch.setattr(behind.Behind, "_head_says", lambda _, h, w: truth_of(w, now[1]))
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path, full=True)
+    seen, scored = [], 0
+    with closing(session.reports()) as reports:
+        while scored < len(script):
+            report = next(reports)
+            seen.append(report)
+            if isinstance(report, Validation):
+                assert report.source == script[scored][2], scored
+                scored += 1
+                mine, other = report.miou, report.other_miou
+                assert mine >= other - behind.LEAD
+    said = [report.message for report in seen if isinstance(report, Notice)]
+    said = [message for message in said if "previews from now on" in message]
+    assert [message.split(" previews")[0] for message in said] == ["The network", "The quick head"]
+    assert "of the network 100 %" in said[0]
+    shown = [report.source for report in seen if isinstance(report, Preview)]
+    assert [one for i, one in enumerate(shown) if one != (shown[i - 1] if i else None)] == [
+        *("interactive", "network", "interactive")
+    ]
+
+
 def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
     foundation, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(behind, "_SCORE_SECONDS", 0.0)
-    truth = np.repeat([0, 1, 2], 50)
+    monkeypatch.setattr(behind, "_SCORE_PATIENCE", 0.0)
 
-    def perfect(model, points):
+    def perfect(model, windows):
         yield
-        return truth, truth
+        return truth_of(windows)
 
     start = {k: v.clone() for k, v in foundation.network.state_dict().items()}
     scene = Scene()
@@ -164,6 +230,7 @@ def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
         assert "network" in notice.message
         assert seen[-2].source == "network"
         assert seen[-2].miou == 1.0
+        assert 0 < seen[-2].other_miou < 1.0
         preview, _ = until(reports, is_preview)
         assert preview.source == "network"
         assert preview.mask.shape == (ROWS, COLS)
@@ -180,7 +247,7 @@ def test_strokes_come_between_while_it_scores(foundation, tmp_path, monkeypatch)
     monkeypatch.setattr(behind, "_SCORE_SECONDS", 0.0)
     scored = []
 
-    def endless(model, points):
+    def endless(model, windows):
         while True:
             scored.append(1)
             yield
@@ -258,7 +325,7 @@ def test_gathered_points_and_logits_are_the_same_linear_map():
     places = np.stack([rows.ravel() * 4 + 2 + 32, cols.ravel() * 4 + 2 + 64], 1)
     points = gather(tile, places.astype(np.float32))
     classes = torch.from_numpy(rng.integers(0, 2, 256))
-    head = fit(points, classes, 3, measure_scaling([tile]))
+    head = fit(Sample.whole(points, classes, 3), measure_scaling([tile]))
     expected = head.at(points).T.reshape(3, 16, 16)
     torch.testing.assert_close(head.logits(tile), expected, rtol=1e-4, atol=1e-4)
     assert not (head.at(points).argmax(1) == 2).any()  # a class without a label
@@ -273,9 +340,10 @@ def test_a_head_does_not_depend_on_where_its_fit_starts():
     points = tile.stages[0].float().flatten(1).T
     classes = (points[:, 0] > 0).long()
     scaling = measure_scaling([tile])
-    first = fit(points, classes, 2, scaling)
-    other = fit(points, 1 - classes, 2, scaling)
-    again = fit(points, classes, 2, scaling, other)
+    sample = Sample.whole(points, classes, 2)
+    first = fit(sample, scaling)
+    other = fit(Sample.whole(points, 1 - classes, 2), scaling)
+    again = fit(sample, scaling, other)
     torch.testing.assert_close(first.at(points), again.at(points), rtol=0.02, atol=0.02)
 
 
@@ -306,3 +374,90 @@ def test_scores_by_hand():
     assert seen.iou == {"smooth": pytest.approx(4 / 6), "rough": pytest.approx(5 / 6), "dark": None}
     assert seen.miou == pytest.approx(0.75)
     assert score(truth[:3], found[:3], CLASSES, per_block=1).miou is None
+
+
+def test_a_choice_among_many_points_keeps_rare_classes_whole():
+    classes = np.repeat([0, 2, 1], [5000, 30, 5000])
+    chosen = thinned(classes, 1500)
+    assert (np.diff(chosen) > 0).all()
+    assert np.bincount(classes[chosen]).tolist() == [500, 500, 30]
+    assert len(thinned(classes, len(classes))) == len(classes)
+
+
+def test_a_choice_among_points_does_not_change_what_a_class_weighs():
+    """Every other point of one class left out, of points that are there twice: the same head."""
+    rng = np.random.default_rng(2)
+    tile = Features((torch.from_numpy(rng.normal(size=(6, 8, 8))).half(),), (4,), (0, 0))
+    once = tile.stages[0].float().flatten(1).T
+    labels = (once[:, 0] + 0.5 * once[:, 1] > 0).long()
+    twice = torch.cat([once, once[labels == 0]])
+    both = Sample.whole(twice, torch.cat([labels, labels[labels == 0]]), 2)
+    chosen = Sample(once, labels, both.counts)
+    scaling = measure_scaling([tile])
+    torch.testing.assert_close(
+        fit(chosen, scaling).at(once), fit(both, scaling).at(once), rtol=0.02, atol=0.02
+    )
+
+
+def test_a_preview_waits_for_few_points_and_all_of_them_follow(foundation, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitted, "QUICK_POINTS", 200)
+    looked_at = []
+    whole = painted.PaintedPlanes.sample
+
+    def sample(self, most, blind=False):
+        looked_at.append(most)
+        return whole(self, most, blind)
+
+    monkeypatch.setattr(painted.PaintedPlanes, "sample", sample)
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path)
+    with closing(session.reports()) as reports:
+        until(reports, is_preview)
+        assert looked_at == [200]
+        quick = session.head
+        until(reports, is_preview)
+        assert looked_at == [200, fitted.MAX_POINTS]
+        assert session.head.loss != quick.loss
+        scene.paint(3, 0, slice(0, 4))
+        until(reports, is_preview, most=5)
+        assert looked_at[2:] == [200]
+
+
+def test_what_was_gathered_before_a_stroke_is_not_gathered_again(foundation, monkeypatch):
+    scene = Scene()
+    plane = PlaneFeatures(["a"], scene.image, Normalization.for_dtype(np.uint8), GRID)
+    cells = scene.truth[BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK].astype(np.int16) - 1
+    asked = []
+    gather_all = painted.gather
+
+    def gather_some(features, places):
+        asked.append(len(places))
+        return gather_all(features, places)
+
+    monkeypatch.setattr(painted, "gather", gather_some)
+
+    def points_of(steps):
+        planes = painted.PaintedPlanes(foundation.maker, len(CLASSES), seed=0)
+        for step in steps:
+            planes.update("a", plane, scene.grid, step)
+            for place in planes.open:
+                planes.gather(place)
+        return planes
+
+    first = cells.copy()
+    first[5:9, 3:8] = -1
+    other = cells.copy()
+    other[0, 0] = -1
+    other[7, 7] = 2
+    slow = points_of([other])
+    asked.clear()
+    quick = points_of([first, other])
+    assert asked == [4 * (cells.size - 20), 4 * 20]
+    one, same = slow.sample(10**6), quick.sample(10**6)
+    assert torch.equal(one.points, same.points)
+    assert torch.equal(one.classes, same.classes)
+    quick.update("a", plane, scene.grid, other)
+    assert not quick.open  # nothing has changed
+    quick.update("a", plane, scene.grid, np.full_like(cells, -1))
+    assert quick.n_points == 0

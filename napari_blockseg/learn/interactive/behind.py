@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import TrainConfig
@@ -14,21 +15,32 @@ from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice, PreviewSource, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.data import TrainingImage, WorkingGrid
-from napari_blockseg.learn.interactive.background import Background
+from napari_blockseg.learn.interactive.background import FROM_HEAD, Background
 from napari_blockseg.learn.interactive.features import LRG
 from napari_blockseg.learn.interactive.foundation import Foundation
-from napari_blockseg.learn.interactive.head import Head, fit
+from napari_blockseg.learn.interactive.head import MAX_POINTS, QUICK_POINTS, Head, fitting
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
-from napari_blockseg.learn.interactive.scoring import Score, largest, network_says, score
+from napari_blockseg.learn.interactive.scoring import (
+    Score,
+    Window,
+    choose_windows,
+    largest,
+    network_says,
+    score,
+)
 
 #: Folder of the last weights, in the model's: a model of its own.
 LAST = "last"
 
 #: Scores are renewed after this long, and after ten times what scoring took.
-_SCORE_SECONDS = 30.0
+_SCORE_SECONDS = 10.0
 _SCORE_PATIENCE = 10.0
+#: Held-out mIoU by which the other one has to be ahead: scores of few blocks waver, and a preview
+#: that changes hands at every score is worse than one that is a little behind.
+LEAD = 0.01
 
 Note = Callable[[str, str], None]
+Clock = Callable[[], float]
 
 
 class Behind:
@@ -50,6 +62,8 @@ class Behind:
         Folder of its model: the best weights by held-out IoU, and in ``last`` the last ones.
     note : callable
         Takes (message, level) for what the user should know.
+    clock : callable
+        Gives the seconds by which saves and scores are due.
 
     Attributes
     ----------
@@ -66,16 +80,18 @@ class Behind:
         config: TrainConfig,
         out: Path,
         note: Note,
+        clock: Clock = time.perf_counter,
     ) -> None:
         self._foundation, self._painted, self._classes = foundation, painted, tuple(classes)
-        self._config, self._out, self._note = config, out, note
+        self._config, self._out, self._note, self._clock = config, out, note, clock
         self._per_block = max(1, round(grid.side / grid.split / LRG)) ** 2
         self._network: Background | None = None
         self._unread: dict[str, None] = {}
         self._scores: dict[PreviewSource, Score] = {}
+        self._teacher: Head | None = None
         self.source: PreviewSource = "interactive"
         self._best: float | None = None
-        self._started = self._scored = self._saved = time.perf_counter()
+        self._started = self._scored = self._saved = clock()
         self._patience = _SCORE_SECONDS
 
     @property
@@ -92,7 +108,7 @@ class Behind:
         """Return the network as it is now, None before it has learned anything."""
         if self._network is None or not self.steps:
             return None
-        return self._network.model(self._best, time.perf_counter() - self._started)
+        return self._network.model(self._best, self._clock() - self._started)
 
     def take(self, name: str) -> None:
         """Take notice that the labels of a plane changed."""
@@ -100,11 +116,13 @@ class Behind:
 
     def learn(self, head: Head | None) -> TrainStep | None:
         """Take a piece of a step; the report comes with the last piece."""
+        if self._unread:
+            self._teacher = None
         network = self._prepared()
         if not network.can_learn:
             return None
-        start = time.perf_counter()
-        loss = network.learn(head)
+        start = self._clock()
+        loss = network.learn(self._teacher_of(head))
         if start - self._saved > self._config.checkpoint_seconds:
             self.save()
         if loss is None:
@@ -114,9 +132,20 @@ class Behind:
             steps=None,
             loss=loss,
             learning_rate=network.learning_rate,
-            seconds=time.perf_counter() - start,
+            seconds=self._clock() - start,
             progress=0.0,
         )
+
+    def _teacher_of(self, head: Head | None) -> Head | None:
+        """Return whom the network learns from at first: a head that has not seen what is held out.
+
+        Otherwise the network would know of it, and its score were too good.
+        """
+        if head is None or self.steps >= FROM_HEAD:
+            return None
+        if self._teacher is None:
+            self._teacher = _finished(self._blind(head, QUICK_POINTS)) or head
+        return self._teacher
 
     def _prepared(self) -> Background:
         """Return the network with the present labels; made when it is first asked for."""
@@ -152,60 +181,76 @@ class Behind:
 
     def due_to_score(self) -> bool:
         """Whether the scores are too old."""
-        return bool(self.steps) and time.perf_counter() - self._scored > self._patience
+        return bool(self.steps) and self._clock() - self._scored > self._patience
 
     def score(self, head: Head) -> Iterator[Validation | Notice | None]:
         """Score head and network on the same blocks; the better one previews from now on."""
-        start = self._scored = time.perf_counter()
-        points, model, step = self._painted.held_out(), self.model(), self.steps
-        if not points or model is None:
+        start = self._scored = self._clock()
+        model, step = self.model(), self.steps
+        windows = choose_windows(self._painted.held_out())
+        blind = (yield from self._blind(head, MAX_POINTS)) if model is not None else None
+        if blind is None or model is None:
             return
-        found = yield from network_says(model, points)
-        other = self._head_score(head)
-        if other is None:
-            return
-        self._scores["network"] = score(*found, self._classes, self._per_block)
-        self._scores["interactive"] = other
-        spent = time.perf_counter() - start
-        self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * spent)
+        said = yield from network_says(model, windows)
+        self._scores["interactive"] = self._score(windows, self._head_says(blind, windows))
+        self._scores["network"] = self._score(windows, said)
+        self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * (self._clock() - start))
         yield from self._choose(step)
 
-    def _head_score(self, head: Head) -> Score | None:
-        """Score a head that has not seen what is held out."""
-        points, classes, held = self._painted.points()
-        present = np.unique(classes[~held].numpy())
-        if not bool(held.any()) or len(present) < 2:
+    def _blind(self, head: Head, most: int) -> Generator[None, None, Head | None]:
+        """Fit a head that has not seen what is held out; None where nothing, or all, is."""
+        if not self._painted.held_out():
             return None
-        blind = fit(points[~held], classes[~held], len(self._classes), head.scaling, head)
-        said = largest(blind.at(points[held]))
-        return score(classes[held].numpy(), said, self._classes, self._per_block)
+        sample = self._painted.sample(most, blind=True)
+        if int((sample.counts > 0).sum()) < 2:
+            return None
+        return (yield from fitting(sample, head.scaling, head))
+
+    def _head_says(self, head: Head, windows: Sequence[Window]) -> NDArray[np.int64]:
+        return np.concatenate([largest(head.at(one.points.features)) for one in windows])
+
+    def _score(self, windows: Sequence[Window], said: NDArray[np.int64]) -> Score:
+        truth = np.concatenate([one.points.classes for one in windows])
+        return score(truth, said, self._classes, self._per_block)
 
     def _choose(self, step: int) -> Iterator[Validation | Notice]:
         network, head = self._scores["network"], self._scores["interactive"]
-        better: PreviewSource = "interactive"
-        if network.miou is not None and head.miou is not None and network.miou > head.miou:
-            better = "network"
-        shown = self._scores[better]
+        better = self._better(network.miou, head.miou)
+        shown, other = (network, head) if better == "network" else (head, network)
         yield Validation(
-            step=step, miou=shown.miou, iou=shown.iou, pixel_accuracy=None, source=better
+            step=step,
+            miou=shown.miou,
+            iou=shown.iou,
+            pixel_accuracy=None,
+            source=better,
+            other_miou=other.miou,
         )
         if network.miou is not None and (self._best is None or network.miou >= self._best):
             self._best = network.miou
             self._write(self._out, network.miou, network.iou)
         if better != self.source:
             self.source = better
-            mine, other = (f"{100 * (one.miou or 0):.0f} %" for one in (network, head))
+            mine, its = (f"{100 * (one.miou or 0):.0f} %" for one in (network, head))
             who = "The network" if better == "network" else "The quick head"
             yield Notice(
                 message=f"{who} previews from now on: held-out mIoU of the network {mine}, of the "
-                f"quick head {other}."
+                f"quick head {its}."
             )
+
+    def _better(self, network: float | None, head: float | None) -> PreviewSource:
+        """Return who previews: the one that does, unless the other one is clearly ahead."""
+        if network is None or head is None:
+            return self.source
+        ahead = network - head
+        if self.source == "network":
+            return "interactive" if ahead < -LEAD else "network"
+        return "network" if ahead > LEAD else "interactive"
 
     # -- saving ----------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Save the last weights, and as the best ones too while nothing was scored."""
-        self._saved = time.perf_counter()
+        self._saved = self._clock()
         if not self.steps:
             return
         self._write(self._out / LAST, None, {})
@@ -214,4 +259,13 @@ class Behind:
 
     def _write(self, folder: Path, miou: float | None, iou: dict[str, float | None]) -> None:
         if self._network is not None:
-            self._network.save(folder, miou, iou, time.perf_counter() - self._started)
+            self._network.save(folder, miou, iou, self._clock() - self._started)
+
+
+def _finished(steps: Generator[None, None, Head | None]) -> Head | None:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            head: Head | None = end.value
+            return head

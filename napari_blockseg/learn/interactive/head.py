@@ -8,7 +8,7 @@ prediction maps each stage on its own small grid and interpolates the logits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,13 @@ DECAY = 3e-2
 ITERATIONS = 40
 #: Points that one fit looks at; classes keep their shares above a few hundred each.
 MAX_POINTS = 20_000
+#: Those of the fit that a preview waits for; all of them follow when nothing else does.
+QUICK_POINTS = 4_000
+_MIN_OF_CLASS = 500
+#: A fit of many points takes seconds: strokes come between its pieces.
+_ITERATIONS_A_PIECE = 10
+#: Change of the loss, in nats, at which it ends before `ITERATIONS`.
+_ENOUGH = 1e-7
 LAST_STAGE = 0.3
 #: Sum over a stage's channels of the squared scale.
 _STAGE_POWER = 64.0
@@ -38,6 +45,23 @@ class Scaling:
 
     mean: Tensor
     factor: Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Points to fit to: (n, channels), not yet standardized, and their class indices (n,).
+
+    ``counts`` (classes,) are those of all points that they were chosen from.
+    """
+
+    points: Tensor
+    classes: Tensor
+    counts: Tensor
+
+    @classmethod
+    def whole(cls, points: Tensor, classes: Tensor, n_classes: int) -> Sample:
+        """Return all of some points."""
+        return cls(points, classes, torch.bincount(classes, minlength=n_classes))
 
 
 @dataclass(frozen=True)
@@ -142,19 +166,26 @@ def gather(features: Features, places: NDArray[np.float32]) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def fit(
-    points: Tensor, classes: Tensor, n_classes: int, scaling: Scaling, start: Head | None = None
-) -> Head:
-    """Fit a head to points.
+def fit(sample: Sample, scaling: Scaling, start: Head | None = None) -> Head:
+    """Fit a head to points, all at once; see :func:`fitting`."""
+    steps = fitting(sample, scaling, start)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            head: Head = end.value
+            return head
+
+
+def fitting(
+    sample: Sample, scaling: Scaling, start: Head | None = None
+) -> Generator[None, None, Head]:
+    """Fit a head to points, some iterations between two yields.
 
     Parameters
     ----------
-    points : (n, channels) tensor
-        Not yet standardized.
-    classes : (n,) int tensor
-        Class index of each.
-    n_classes : int
-        Number of classes; those without a point are never predicted.
+    sample : Sample
+        What to fit to; classes without a point are never predicted.
     scaling : Scaling
         How to standardize.
     start : Head, optional
@@ -166,12 +197,11 @@ def fit(
     `DECAY` times the sum of the squared weights, by L-BFGS. It is convex: the start decides how
     long it takes, not where it ends.
     """
-    chosen = _thinned(classes)
-    x = (points[chosen] - scaling.mean) * scaling.factor
-    y = classes[chosen]
-    counts = torch.bincount(classes, minlength=n_classes).float()
+    x = (sample.points.float() - scaling.mean) * scaling.factor
+    y, counts = sample.classes, sample.counts.float()
+    n_classes = len(counts)
     share = counts.clamp_min(1).pow(-0.5)[y]
-    # Thinning must not change what a class weighs.
+    # Choosing among the points must not change what a class weighs.
     thin = (counts / torch.bincount(y, minlength=n_classes).clamp_min(1))[y]
     share = share * thin / (share * thin).sum()
     never = torch.where(counts > 0, 0.0, _NEVER)
@@ -182,7 +212,12 @@ def fit(
     weight.requires_grad_(True)
     bias.requires_grad_(True)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=_ITERATIONS_A_PIECE,
+        max_eval=4 * _ITERATIONS_A_PIECE,
+        tolerance_change=_ENOUGH,
+        history_size=10,
+        line_search_fn="strong_wolfe",
     )
     entropy = 0.0
 
@@ -195,22 +230,25 @@ def fit(
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    for done in range(_ITERATIONS_A_PIECE, ITERATIONS + 1, _ITERATIONS_A_PIECE):
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        if optimizer.state[weight]["n_iter"] < done:
+            break
+        yield
     return Head(scaling, weight.detach(), bias.detach() + never, entropy)
 
 
-def _thinned(classes: Tensor) -> Tensor:
-    """Return which points to look at: all, or at most `MAX_POINTS`, rare classes whole."""
-    if len(classes) <= MAX_POINTS:
-        return torch.arange(len(classes))
-    counts = torch.bincount(classes)
-    quota = max(500, MAX_POINTS // int((counts > 0).sum()))
+def thinned(classes: NDArray[np.int64], most: int) -> NDArray[np.intp]:
+    """Return which points to look at, sorted: all, or about `most`, rare classes whole."""
+    if len(classes) <= most:
+        return np.arange(len(classes))
+    counts = np.bincount(classes)
+    quota = max(_MIN_OF_CLASS, most // int((counts > 0).sum()))
     kept = []
-    for value in counts.nonzero()[:, 0]:
-        of_class = (classes == value).nonzero()[:, 0]
-        step = -(-len(of_class) // quota)
-        kept.append(of_class[::step])
-    return torch.cat(kept)
+    for value in np.flatnonzero(counts):
+        of_class = np.flatnonzero(classes == value)
+        kept.append(of_class[:: -(-len(of_class) // quota)])
+    return np.sort(np.concatenate(kept))
 
 
 def interpolated(stage: Tensor, at: Tensor) -> Tensor:

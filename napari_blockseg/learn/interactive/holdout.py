@@ -71,6 +71,10 @@ class GrowingHoldout:
         """Return which cells of a plane are held out, (rows, cols)."""
         return self._masks[name]
 
+    def known(self, name: str) -> NDArray[np.bool_] | None:
+        """Return :meth:`mask` as it was decided last, None for a plane that is new."""
+        return self._masks.get(name)
+
     def _count(self, cells: Cells) -> NDArray[np.int64]:
         counts: NDArray[np.int64] = np.bincount(cells[cells >= 0], minlength=self._n_classes)
         return counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,12 +11,27 @@ from torch import Tensor
 
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.learn.interactive.features import TILE, FeatureMaker, Index, PlaneFeatures
-from napari_blockseg.learn.interactive.head import gather, label_points
+from napari_blockseg.learn.interactive.head import Sample, gather, label_points, thinned
 from napari_blockseg.learn.interactive.holdout import GrowingHoldout
 from napari_blockseg.learn.interactive.scoring import Points
 
 Cells = NDArray[np.int16]
 Place = tuple[str, Index]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Points of a tile, as many for each of its labelled cells, in the order of the cells.
+
+    ``cells`` (m,) are numbered row by row over the plane; ``features`` (n, channels) in half
+    precision, ``classes``, ``held`` (out or not) and ``places`` are of the points.
+    """
+
+    cells: NDArray[np.intp]
+    features: Tensor
+    classes: NDArray[np.int64]
+    held: NDArray[np.bool_]
+    places: NDArray[np.float32]
 
 
 class PaintedPlanes:
@@ -37,7 +54,7 @@ class PaintedPlanes:
         self.planes: dict[str, PlaneFeatures] = {}
         self.cells: dict[str, Cells] = {}
         self.grids: dict[str, BlockGrid] = {}
-        self._found: dict[Place, tuple[Tensor, NDArray[np.int64], NDArray[np.bool_]]] = {}
+        self._found: dict[Place, Gathered] = {}
         self._open: list[Place] = []
 
     @property
@@ -56,17 +73,21 @@ class PaintedPlanes:
 
     def update(self, name: str, plane: PlaneFeatures, grid: BlockGrid, cells: Cells) -> None:
         """Take in the class index of each label cell of a plane, -1 = unlabelled."""
+        before, held_before = self.cells.get(name), self.holdout.known(name)
         self.planes[name], self.cells[name], self.grids[name] = plane, cells, grid
         self.holdout.update(self.cells, {name: cells})
-        kept = [place for place in self._open if place[0] != name]
-        gone = {place for place in self._found if place[0] == name}
-        for tile in np.unique(self._tile_of(plane, np.argwhere(cells >= 0)), axis=0):
-            place = (name, (int(tile[0]), int(tile[1])))
-            gone.discard(place)
-            kept.append(place)
-        for place in gone:
-            del self._found[place]
-        self._open = kept
+        changed = np.ones(cells.shape, bool)
+        if before is not None and held_before is not None and before.shape == cells.shape:
+            changed = (before != cells) | (held_before != self.holdout.mask(name))
+        labelled = {(name, tile) for tile in self._tiles_of(plane, cells >= 0)}
+        for tile in self._tiles_of(plane, changed):
+            place = (name, tile)
+            if place in self._open:
+                self._open.remove(place)
+            if place in labelled:
+                self._open.append(place)
+            else:
+                self._found.pop(place, None)
 
     def gather(self, place: Place) -> None:
         """Gather the labels of one tile; computes its features where they are missing.
@@ -86,40 +107,77 @@ class PaintedPlanes:
         places, classes = label_points(chosen, plane.grid)
         held = np.where(self.holdout.mask(name), chosen, np.int16(-1))
         at = (places * (plane.grid.split / plane.grid.side)).astype(int)
-        points = gather(self._maker.get(plane, tile), places)
-        self._found[place] = (points, classes, held[tuple(at.T)] >= 0)
+        numbers = np.ravel_multi_index(tuple(inside.T), cells.shape)
+        features = self._features(place, numbers, places)
+        self._found[place] = Gathered(numbers, features, classes, held[tuple(at.T)] >= 0, places)
 
-    def points(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return all gathered points: (n, channels), class indices (n,), held out (n,) bool."""
+    def _features(
+        self, place: Place, numbers: NDArray[np.intp], places: NDArray[np.float32]
+    ) -> Tensor:
+        """Return the features at places; those of cells that had a label before are there."""
+        old = self._found.get(place)
+        plane = self.planes[place[0]]
+        if old is None or not len(numbers):
+            return gather(self._maker.get(plane, place[1]), places).half()
+        at = np.searchsorted(old.cells, numbers).clip(max=len(old.cells) - 1)
+        same = old.cells[at] == numbers
+        per_cell, channels = len(places) // len(numbers), old.features.shape[1]
+        found = torch.empty(len(numbers), per_cell, channels, dtype=torch.float16)
+        kept = old.features.view(-1, per_cell, channels)
+        found[torch.from_numpy(same)] = kept[torch.from_numpy(at[same])]
+        if not same.all():
+            new = gather(self._maker.get(plane, place[1]), places[np.repeat(~same, per_cell)])
+            found[torch.from_numpy(~same)] = new.half().view(-1, per_cell, channels)
+        return found.view(-1, channels)
+
+    def sample(self, most: int, blind: bool = False) -> Sample:
+        """Return about so many of the gathered points; `blind`: of those not held out."""
         found = list(self._found.values())
-        return (
-            torch.cat([points for points, _, _ in found]),
-            torch.from_numpy(np.concatenate([classes for _, classes, _ in found])),
-            torch.from_numpy(np.concatenate([held for _, _, held in found])),
-        )
+        classes = np.concatenate([one.classes for one in found])
+        held = np.concatenate([one.held for one in found])
+        kept = np.flatnonzero(~held) if blind else np.arange(len(classes))
+        counts = np.bincount(classes[kept], minlength=self._n_classes)
+        chosen = kept[thinned(classes[kept], most)]
+        parts, start = [], 0
+        for one in found:
+            low, high = np.searchsorted(chosen, (start, start + len(one.classes)))
+            parts.append(one.features[torch.from_numpy(chosen[low:high] - start)].float())
+            start += len(one.classes)
+        return Sample(torch.cat(parts), torch.from_numpy(classes[chosen]), torch.from_numpy(counts))
 
     @property
-    def has_points(self) -> bool:
-        """Whether anything is gathered."""
-        return bool(self._found)
+    def n_points(self) -> int:
+        """Gathered points."""
+        return sum(len(one.classes) for one in self._found.values())
 
     def gathered(self) -> list[Place]:
         """Return the tiles whose labels are gathered."""
         return list(self._found)
 
     def held_out(self) -> list[Points]:
-        """Return the held-out points of every plane that has some."""
-        found = []
-        for name, cells in self.cells.items():
-            held = np.where(self.holdout.mask(name), cells, np.int16(-1))
-            places, classes = label_points(held, self.planes[name].grid)
-            if len(classes):
-                found.append(Points(self.planes[name], places, classes))
-        return found
+        """Return the held-out points of every plane that has some, as far as they are gathered."""
+        parts: dict[str, list[Gathered]] = {}
+        for (name, _), one in self._found.items():
+            if one.held.any():
+                parts.setdefault(name, []).append(one)
+        return [
+            Points(
+                self.planes[name],
+                np.concatenate([one.places[one.held] for one in found]),
+                np.concatenate([one.classes[one.held] for one in found]),
+                torch.cat([one.features[torch.from_numpy(one.held)] for one in found]).float(),
+            )
+            for name, found in parts.items()
+        ]
 
     def training_cells(self, name: str) -> Cells:
         """Return the class indices of a plane without what is held out."""
         return np.where(self.holdout.mask(name), np.int16(-1), self.cells[name])
+
+    def _tiles_of(self, plane: PlaneFeatures, cells: NDArray[np.bool_]) -> list[Index]:
+        """Return the tiles in which some of the cells (rows, cols) lie."""
+        tiles = np.unique(self._tile_of(plane, np.argwhere(cells)), axis=0)
+        return [(int(row), int(col)) for row, col in tiles]
 
     def _tile_of(self, plane: PlaneFeatures, cells: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the tile (n, 2) in which the center of each cell (n, 2) lies."""

@@ -21,7 +21,8 @@ from napari_blockseg.nets.network import round_up
 #: Side of the windows in which the network is scored, in working pixels, without their context.
 WINDOW = 192
 CONTEXT = 128
-MAX_WINDOWS = 16
+#: Pixels that the network looks at for one score, context included.
+MAX_PIXELS = 16 * (WINDOW + 2 * CONTEXT) ** 2
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,38 @@ class Score:
 
 @dataclass(frozen=True)
 class Points:
-    """Held-out points of a plane: places (n, 2) in working pixels, and class indices (n,)."""
+    """Held-out points of a plane, or of a window of it.
+
+    Parameters
+    ----------
+    plane : PlaneFeatures
+        The plane.
+    places : (n, 2) float array
+        Rows and cols in working pixels.
+    classes : (n,) int array
+        Class indices.
+    features : (n, channels) tensor
+        What the head sees there.
+    """
 
     plane: PlaneFeatures
     places: NDArray[np.float32]
     classes: NDArray[np.int64]
+    features: Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """Points inside a window (row start, row stop, col start, col stop), context included."""
+
+    points: Points
+    extent: tuple[int, int, int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Working pixels that the network has to look at."""
+        top, bottom, left, right = self.extent
+        return (bottom - top) * (right - left)
 
 
 def score(
@@ -68,41 +96,61 @@ def score(
     return Score(float(np.mean(known)) if known else None, iou)
 
 
+def choose_windows(points: Sequence[Points]) -> list[Window]:
+    """Return what is scored: all that is held out, or as evenly as `MAX_PIXELS` allow.
+
+    Always the same for the same points. A plane no larger than a window with its context is one.
+    """
+    found = []
+    for one in points:
+        sides = [_window_side(length) for length in one.plane.shape]
+        keys, which = np.unique(one.places.astype(int) // sides, axis=0, return_inverse=True)
+        for number, key in enumerate(keys):
+            inside = which.reshape(-1) == number
+            part = Points(one.plane, one.places[inside], one.classes[inside], one.features[inside])
+            found.append(Window(part, _extent(one.plane, key, sides)))
+    step = max(1, -(-sum(window.pixels for window in found) // MAX_PIXELS))
+    return found[::step]
+
+
 def network_says(
-    model: Model, points: Sequence[Points]
-) -> Generator[None, None, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Let a network classify held-out points, one window between two yields.
+    model: Model, windows: Sequence[Window]
+) -> Generator[None, None, NDArray[np.int64]]:
+    """Let a network classify the points of windows, one window between two yields.
 
     Returns
     -------
-    truth, found : (n,) int arrays
-        Class indices; of at most `MAX_WINDOWS` windows, always the same ones for the same points.
+    (n,) int array
+        Class indices, window after window.
     """
-    truth, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    jobs = []
-    for one in points:
-        keys, which = np.unique(one.places.astype(int) // WINDOW, axis=0, return_inverse=True)
-        which = which.reshape(-1)
-        jobs += [(one, which == number, key) for number, key in enumerate(keys)]
-    step = max(1, -(-len(jobs) // MAX_WINDOWS))
-    for one, chosen, key in jobs[::step]:
-        found.append(_window_says(model, one.plane, one.places[chosen], key))
-        truth.append(one.classes[chosen])
+    found = [np.zeros(0, np.int64)]
+    for window in windows:
+        found.append(_window_says(model, window))
         yield
-    return np.concatenate(truth), np.concatenate(found)
+    return np.concatenate(found)
 
 
-def _window_says(
-    model: Model, plane: PlaneFeatures, places: NDArray[np.float32], key: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _window_side(length: int) -> int:
+    whole = round_up(length)
+    return whole if whole <= WINDOW + 2 * CONTEXT else WINDOW
+
+
+def _extent(
+    plane: PlaneFeatures, key: NDArray[np.int64], sides: Sequence[int]
+) -> tuple[int, int, int, int]:
     edges = []
-    for at, length in zip(key, plane.shape, strict=True):
-        edges.append(max(0, int(at) * WINDOW - CONTEXT))
-        edges.append(min(round_up(length), (int(at) + 1) * WINDOW + CONTEXT))
-    image = plane.window((edges[0], edges[1], edges[2], edges[3]))
+    for at, length, side in zip(key, plane.shape, sides, strict=True):
+        edges.append(max(0, int(at) * side - CONTEXT))
+        edges.append(min(round_up(length), (int(at) + 1) * side + CONTEXT))
+    return edges[0], edges[1], edges[2], edges[3]
+
+
+def _window_says(model: Model, window: Window) -> NDArray[np.int64]:
+    image = window.points.plane.window(window.extent)
     logits = run_tiles(model.network, image[None], model.device)[0]
     stride = image.shape[1] / logits.shape[1]
-    at = torch.from_numpy(places) - torch.tensor([edges[0], edges[2]], dtype=torch.float32)
+    top, _, left, _ = window.extent
+    at = torch.from_numpy(window.points.places) - torch.tensor([top, left], dtype=torch.float32)
     return largest(interpolated(logits, at / stride - 0.5))
 
 

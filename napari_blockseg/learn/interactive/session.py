@@ -15,14 +15,15 @@ from napari_blockseg.core.config import PredictConfig, TrainConfig
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization
-from napari_blockseg.core.reports import Notice, TrainStarted, TrainStep, Validation
+from napari_blockseg.core.reports import Notice, PreviewSource, TrainStarted, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.data import WorkingGrid, class_lookup
 from napari_blockseg.learn.devices import is_out_of_memory
-from napari_blockseg.learn.interactive.behind import Behind
+from napari_blockseg.learn.interactive.behind import Behind, Clock
 from napari_blockseg.learn.interactive.features import Index, PlaneFeatures
+from napari_blockseg.learn.interactive.fitted import FittedHead
 from napari_blockseg.learn.interactive.foundation import Foundation
-from napari_blockseg.learn.interactive.head import Head, fit, measure_scaling
+from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
 from napari_blockseg.learn.interactive.view import (
     Preview,
@@ -39,7 +40,6 @@ Report = Notice | TrainStarted | TrainStep | Validation | Preview
 _IDLE_SECONDS = 0.05
 #: A network that previews shows itself again after this long.
 _SHOW_SECONDS = 5.0
-_SCALING_TILES = 16
 
 
 class Source(Protocol):
@@ -76,6 +76,8 @@ class Interactive:
         What is in view.
     full : bool
         Whether the whole network learns behind the head.
+    clock : callable
+        Gives the seconds by which things are due and take; that of the wall, or a simulated one.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Interactive:
         out: Path,
         view: View | None = None,
         full: bool = True,
+        clock: Clock = time.perf_counter,
     ) -> None:
         self._source, self._foundation, self._classes = source, foundation, tuple(classes)
         self._grid = WorkingGrid.for_scale(block, config.working_scale(block))
@@ -95,19 +98,17 @@ class Interactive:
         self._maker = foundation.maker
         self._painted = PaintedPlanes(self._maker, len(self._classes), config.seed)
         self._behind = Behind(
-            foundation, self._painted, classes, self._grid, config, Path(out), self._note
+            foundation, self._painted, classes, self._grid, config, Path(out), self._note, clock
         )
-        self._full = full
+        self._full, self._clock = full, clock
         self._labels: dict[str, BlockLabels] = {}
         self._planes: dict[str, PlaneFeatures] = {}
         self._normalization: Normalization | None = None
         self._view = view
-        self._head: Head | None = None
-        self._scaled_from = 0
-        self._fitted = False
+        self._fitted = FittedHead(self._painted, self._maker)
         self._scoring: Iterator[Validation | Notice | None] | None = None
         self._asked: float | None = None
-        self._shown = time.perf_counter()
+        self._shown = clock()
         self._notices: list[Notice] = []
         self._said: set[str] = set()
 
@@ -116,12 +117,25 @@ class Interactive:
     def look_at(self, view: View) -> None:
         """Preview another view from now on."""
         if view != self._view:
-            self._view, self._asked = view, time.perf_counter()
+            self._view, self._asked = view, self._clock()
+            # Planes that were only looked at: a stack of them would fill the memory.
+            for name in self._planes.keys() - self._painted.planes.keys() - {view.name}:
+                del self._planes[name]
 
     @property
     def view(self) -> View | None:
         """What is previewed."""
         return self._view
+
+    @property
+    def source(self) -> PreviewSource:
+        """Which one previews."""
+        return self._behind.source
+
+    @property
+    def head(self) -> Head | None:
+        """The head as it was fitted last, None before the first time."""
+        return self._fitted.head
 
     def live_model(self) -> Model | None:
         """Return the network as it is now, None before it has learned anything."""
@@ -170,17 +184,21 @@ class Interactive:
             # Labels of other images: a tile at a time, and the head learns from it.
             self._gather(self._painted.open[0])
             yield None
-        elif not self._fitted:
-            self._fit()
-            self._asked = time.perf_counter() if behind.source == "interactive" else None
+        elif self._fitted.stale:
+            self._fitted.fit()
+            self._asked = self._clock() if behind.source == "interactive" else None
             yield None
-        elif self._head is None or not self._full:
+        elif self._fitted.can_refine:
+            if self._fitted.refine() and behind.source == "interactive":
+                self._asked = self._clock()
+            yield None
+        elif self.head is None or not self._full:
             time.sleep(_IDLE_SECONDS)
             yield None
         elif self._scoring is not None or behind.due_to_score():
-            yield self._score(self._head)
-        elif behind.source == "network" and time.perf_counter() - self._shown > _SHOW_SECONDS:
-            self._asked = time.perf_counter()
+            yield self._score(self.head)
+        elif behind.source == "network" and self._clock() - self._shown > _SHOW_SECONDS:
+            self._asked = self._clock()
             yield None
         else:
             yield self._learn()
@@ -202,10 +220,10 @@ class Interactive:
             if not self._maker.has(self._painted.planes[place[0]], place[1]):
                 yield None
             self._gather(place)
-        if not self._fitted:
-            self._fit()
+        if self._fitted.stale:
+            self._fitted.fit()
         plane, region = self._in_view()
-        if plane is None or view is None or asked is None or self._head is None:
+        if plane is None or view is None or asked is None or self.head is None:
             return
         if self._behind.source == "network":
             mask = yield from self._network_mask(plane, region)
@@ -214,8 +232,8 @@ class Interactive:
                 yield None
                 if not self._see(plane, tile):
                     return
-            mask = predict_view(self._head, self._maker, plane, region, self._classes)
-        self._shown = time.perf_counter()
+            mask = predict_view(self.head, self._maker, plane, region, self._classes)
+        self._shown = self._clock()
         yield Preview(view, region, mask, self._behind.source, self._shown - asked)
 
     def _network_mask(
@@ -242,13 +260,13 @@ class Interactive:
         except StopIteration:
             self._scoring, report = None, None
         if self._behind.source != before:
-            self._asked = time.perf_counter()
+            self._asked = self._clock()
         return report
 
     def _learn(self) -> TrainStep | None:
         """Take a piece of a step of the network; where it cannot be, the head goes on alone."""
         try:
-            return self._behind.learn(self._head)
+            return self._behind.learn(self.head)
         except BlockSegError as error:
             self._say(str(error), "warning")
         except (RuntimeError, MemoryError) as error:
@@ -263,26 +281,9 @@ class Interactive:
     def _can_fit(self) -> bool:
         return int((self._painted.counts > 0).sum()) >= 2
 
-    def _fit(self) -> None:
-        """Fit the head to all that is gathered, if it is of two classes."""
-        self._fitted = True
-        if not self._painted.has_points:
-            return
-        points, classes, _ = self._painted.points()
-        if len(np.unique(classes.numpy())) < 2:
-            return
-        places = self._painted.gathered()
-        scaling, start = None if self._head is None else self._head.scaling, self._head
-        # What is measured on few tiles is measured again once there are twice as many.
-        if scaling is None or len(places) >= 2 * self._scaled_from:
-            chosen = places[:: -(-len(places) // _SCALING_TILES)]
-            tiles = [self._maker.get(self._painted.planes[name], tile) for name, tile in chosen]
-            scaling, start, self._scaled_from = measure_scaling(tiles), None, len(places)
-        self._head = fit(points, classes, len(self._classes), scaling, start)
-
     def _gather(self, place: tuple[str, Index]) -> None:
         self._try(lambda: self._painted.gather(place))
-        self._fitted = False
+        self._fitted.stale = True
 
     def _missing(self, plane: PlaneFeatures, region: Region) -> list[Index]:
         """Return the tiles in view without features in memory."""
@@ -311,8 +312,8 @@ class Interactive:
         before = self._asked if self._can_fit() else None
         self._painted.update(name, plane, labels.grid, self._lookup[labels.values])
         self._behind.take(name)
-        self._fitted = False
-        self._asked = before or time.perf_counter()
+        self._fitted.stale = True
+        self._asked = before or self._clock()
         if not self._can_fit():
             self._say("Paint some blocks of at least two classes for a preview.")
 
