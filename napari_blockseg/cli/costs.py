@@ -131,7 +131,7 @@ def _about(model: dict[str, Any], rows: list[Row], what: str) -> str:
     noise = max(row["noise"] for row in rows)
     fitted, checked = (_listed(model[key]) for key in ("fitted_on", "checked_on"))
     told = (
-        f"Seconds: median of {model['clock']} time on {model['threads']} thread(s), in turns; half "
+        f"Seconds: shortest {model['clock']} time on {model['threads']} thread(s), in turns; half "
         f"of the runs lie within {noise:.0%}. Predicted layer by layer from multiply-adds and "
         f"bytes, fitted on {what}{fitted}"
     )

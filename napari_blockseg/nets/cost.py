@@ -47,7 +47,7 @@ def count_cost(
     dict
         ``strides``: one row a stride, from 4 to 32 (without a decoder: from the output stride),
         with ``stride`` (pixels), ``cells`` (of the decoder's grid), ``macs`` (multiply-adds),
-        ``bytes`` (moved, summed over layers), ``params``, ``seconds`` (median of the runs),
+        ``bytes`` (moved, summed over layers), ``params``, ``seconds`` (the shortest of the runs),
         ``noise`` (their interquartile range over the median), ``predicted_seconds``, ``peak_mib``
         (weights and activations alive at once), ``layers`` (those outside the encoder).
         ``encoder_only``: the same without ``stride`` and ``cells``. ``model``: the strides it was

@@ -12,6 +12,8 @@ from scipy.optimize import nnls
 from napari_blockseg.nets.layers import KINDS, Kind, Layer
 
 _UNITS = (1e9, 1e9, 1e3)
+# Seconds below which a layer's time is mostly the clock's.
+_SHORT = 2e-5
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class CostModel:
     Notes
     -----
     A layer of m multiply-adds that moves v bytes takes ``a * m + b * v + c`` seconds, with a, b
-    and c not below zero, fitted by least squares for each kind. It is a sum, not the maximum of a
+    and c not below zero, fitted by least squares for each kind; errors count by the root of the
+    time, else large layers alone decide and small grids are off. It is a sum, not the maximum of a
     roofline: caches and arithmetic of a CPU overlap only in part. A kind that was not seen takes
     the rates of its nearest kin.
     """
@@ -90,7 +93,9 @@ def fit_cost_model(passes: Sequence[Sequence[Layer]], totals: Sequence[float]) -
 
 def _fit(layers: Sequence[Layer]) -> Rates:
     features = np.array([_features(layer) for layer in layers])
-    found: Any = nnls(features, np.array([layer.seconds for layer in layers]))[0]
+    seconds = np.array([layer.seconds for layer in layers])
+    weights = 1 / np.sqrt(seconds + _SHORT)
+    found: Any = nnls(features * weights[:, None], seconds * weights)[0]
     return Rates(*(float(value) for value in found))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from napari_blockseg.nets.cost_model import Rates, fit_cost_model
-from napari_blockseg.nets.layers import Layer, trace_layers, with_median_times
+from napari_blockseg.nets.layers import Layer, trace_layers, with_shortest_times
 
 RATES = {
     "dense": Rates(0.03, 0.2, 0.0),
@@ -62,7 +62,8 @@ def test_layers_of_a_small_network():
     network = nn.Sequential(
         nn.Conv2d(4, 8, 3, padding=1),
         nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
-        nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8, bias=False),
+        nn.Conv2d(8, 8, 3, padding=7, dilation=7, groups=8, bias=False),
+        nn.Conv2d(8, 8, 5, padding=6, dilation=3, groups=8, bias=False),
         nn.Sequential(nn.Conv2d(8, 2, 1), nn.ReLU()),
         nn.Upsample(scale_factor=2, mode="bilinear"),
     ).eval()
@@ -72,16 +73,27 @@ def test_layers_of_a_small_network():
         ("0", "dense", cells * 8 * 4 * 9),
         ("1", "depthwise", cells * 8 * 9),
         ("2", "dilated", cells * 8 * 9),
-        ("3.0", "pointwise", cells * 2 * 8),
-        ("3.1", "move", 0),
-        ("4", "resize", 0),
+        # It reaches over 6 cells, as far as fast code goes.
+        ("3", "depthwise", cells * 8 * 25),
+        ("4.0", "pointwise", cells * 2 * 8),
+        ("4.1", "move", 0),
+        ("5", "resize", 0),
     ]
     assert found[0].moved == 4 * (4 * cells + 8 * cells + 8 * 4 * 9 + 8)
     assert found[-1].moved == 4 * (2 * cells + 2 * 4 * cells)
     assert all(layer.seconds > 0 for layer in found)
 
 
-def test_median_over_passes():
+def test_small_layers_count_beside_large_ones():
+    """A large layer that fits no rate must not spoil what small ones show."""
+    small = [replace(layer, seconds=1e-4) for layer in [Layer("m", "op", "dense", 10**7, 0)] * 20]
+    large = [replace(small[0], macs=n * 10**9, seconds=n * 0.005) for n in (1, 2)]
+    model = fit_cost_model([[*small, *large]], [1.0])
+    predicted = model.seconds([small[0]])[0] / model.outside
+    assert predicted == pytest.approx(1e-4, rel=0.1)
+
+
+def test_shortest_over_passes():
     one = Layer("m", "op", "move", 0, 8)
     runs = [[replace(one, seconds=s)] for s in (9.0, 1.0, 2.0)]
-    assert with_median_times(runs)[0].seconds == 2.0
+    assert with_shortest_times(runs)[0].seconds == 1.0
