@@ -19,6 +19,10 @@ squares against that of the dense masks, all of them or a random part.
 also counts multiply-adds by network, form, output stride and decoder stride, and writes
 ``benchmarks/results/stride_cost.json``.
 
+The file also holds, under "grids", what other grids lose against the network that lacks them, by
+the energy that they cut away: output stride 32, the input halved, no decoder (of the study of
+truncation).
+
 The constants go into ``napari_blockseg/core/advice/stride_constants.py`` by hand.
 """
 
@@ -79,6 +83,9 @@ def main() -> int:
         for row in one["cells"]:
             print(way, row)
         print(way, {name: one[name] for name in one if name != "cells"})
+    found["grids"] = other_grids(options.cells)
+    for name, one in found["grids"].items():
+        print(name, one)
     if options.drawn:
         if "BLOCKSEG_DATA" not in os.environ:
             print("BLOCKSEG_DATA names no folder with the data sets in it", file=sys.stderr)
@@ -88,7 +95,7 @@ def main() -> int:
             print(row)
     elif options.out.exists():
         before = json.loads(options.out.read_text("utf-8"))
-        found["drawn"], found["command_drawn"] = before["drawn"], before["command_drawn"]
+        found |= {key: before[key] for key in ("drawn", "command_drawn") if key in before}
     _write(options.out, found)
     return 0
 
@@ -209,6 +216,59 @@ def _compare(outcomes: list[Outcome]) -> dict[str, Any]:
         "plugin_error": round(float(np.mean(plugin_errors)), 4),
         "in_the_band": round(float(np.mean(inside)), 3),
         "cells": rows,
+    }
+
+
+#: Networks of the study of truncation with the one each is compared with, and the two cells, in
+#: working pixels, between whose Nyquist frequencies it cuts.
+OTHER_GRIDS = {
+    "output stride 32": {
+        "light_os32": "light_4",
+        "light_os32_8_polyphase": "light_8_polyphase",
+        "light_os32_16_polyphase": "light_16_polyphase",
+        "paper_os32": "paper_4",
+        "paper_os32_8_polyphase": "paper_8_polyphase",
+    },
+    "halved input": {"light_halved": "light_4", "paper_halved": "paper_4"},
+    "no decoder": {"no_decoder": "light_4"},
+}
+CUTS = {"output stride 32": (4, 32), "halved input": (4, 8), "no decoder": (4, 16)}
+
+
+def other_grids(folders: list[Path]) -> dict[str, Any]:
+    """Return what other grids than the decoder's lose, and the loss per energy, by data set."""
+    mious, scales = {}, {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*_seed*.json"))):
+        found = json.loads(path.read_text("utf-8"))
+        cell = found["cell"]
+        if "variant" in cell:
+            mious[cell["data"], cell["variant"], cell["seed"]] = found["test"]["miou"]
+            scales[cell["data"]] = float(found["train"]["scale"])
+    return {what: _other_grids(what, mious, scales) for what in OTHER_GRIDS}
+
+
+def _other_grids(
+    what: str, mious: dict[tuple[str, str, int], float], scales: dict[str, float]
+) -> dict[str, Any]:
+    rows, losses = [], defaultdict(list)
+    for (data, variant, seed), miou in sorted(mious.items()):
+        base = mious.get((data, OTHER_GRIDS[what].get(variant, ""), seed))
+        if base is None:
+            continue
+        fine, coarse = (_energy(data, cell / scales[data]) for cell in CUTS[what])
+        row = {"data": data, "network": variant, "seed": seed, "energy_cut": fine - coarse}
+        rows.append(row | {"ratio": miou / base})
+        losses[data].append((fine - coarse, 1 - miou / base))
+    slopes = {
+        data: round(sum(cut * lost for cut, lost in one) / sum(cut**2 for cut, _ in one), 3)
+        for data, one in losses.items()
+    }
+    return {
+        "loss_per_energy": slopes,
+        "cells": [
+            {k: v if isinstance(v, str | int) else round(v, 4) for k, v in row.items()}
+            for row in rows
+        ],
     }
 
 

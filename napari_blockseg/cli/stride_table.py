@@ -13,7 +13,10 @@ _WIDTH = 88
 def describe_choice(choice: StrideChoice) -> str:
     """Return the choice as text for a terminal."""
     parts = []
-    if choice.candidates:
+    if any(one.verdict for one in choice.candidates):
+        header = ["", "cell, pixels", "label energy kept", "mIoU kept", "likely", "time", ""]
+        parts = [table(header, [_grids(one, choice) for one in choice.candidates])]
+    elif choice.candidates:
         header = ["decoder stride", "cell, pixels", "label energy kept", "mIoU kept", "likely"]
         header += ["computing", ""]
         rows = [_row(one, choice) for one in choice.candidates]
@@ -33,4 +36,17 @@ def _row(one: StrideCandidate, choice: StrideChoice) -> list[str]:
         "" if full else f"{one.low:.3f} to {one.high:.3f}",
         "-" if one.cost is None else f"{one.cost:.0%}",
         "chosen" if (one.stride, one.way) == (choice.stride, choice.way) else "",
+    ]
+
+
+def _grids(one: StrideCandidate, choice: StrideChoice) -> list[str]:
+    full = one is choice.candidates[0]
+    return [
+        one.name,
+        f"{one.stride / one.input_scale / (choice.scale or 1.0):g}",
+        number(one.energy),
+        number(one.ratio),
+        "" if full else f"{one.low:.3f} to {one.high:.3f}",
+        "-" if one.cost is None else f"{one.cost:.0%}",
+        one.verdict,
     ]

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
         TrainConfig,
         ("steps", "minutes", "seed", "device"),
         (
-            *("stride_tolerance", "batch_size", "crop", "scale", "learning_rate", "weight_decay"),
-            *("loss", "gated_crf", "pseudo_labels", "class_balance", "augment", "orientation"),
-            *("validation", "validate_every", "keep_checkpoints"),
+            *("stride_tolerance", "auto_grids", "batch_size", "crop", "scale", "learning_rate"),
+            *("weight_decay", "loss", "gated_crf", "pseudo_labels", "class_balance", "augment"),
+            *("orientation", "validation", "validate_every", "keep_checkpoints"),
         ),
         more={"steps": "1000 by default."},
     ),

@@ -190,6 +190,12 @@ class TrainConfig(_Config):
         title="Stride tolerance",
         description="Share of the mean IoU that decoder stride 'auto' may lose.",
     )
+    auto_grids: Literal["decoder", "all"] = Field(
+        default="decoder",
+        title="Grids of 'auto'",
+        description="What decoder stride 'auto' chooses: that alone, or with it, by predicted time "
+        "and loss, the output stride, a halved input and whether there is a decoder ('all').",
+    )
     orientation: Literal["auto", "any", "upright"] = Field(
         default="auto",
         title="Orientation",

@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class StrideCandidate(_Part):
-    """One decoder stride and what it is expected to cost.
+    """One decoder stride, or one set of grids, and what it is expected to cost.
 
     Attributes
     ----------
@@ -39,9 +39,18 @@ class StrideCandidate(_Part):
     low, high : float
         About eight of ten ratios of mean IoU to that on the full grid lie between these.
     cost : float or None
-        Multiply-adds as a share of the full grid's, where known.
+        Multiply-adds as a share of the full grid's, where known; where all grids were looked at,
+        predicted time as a share of that of the network that was asked for.
     measured : bool
         Whether a model's analysis had a say.
+    output_stride : int or None
+        Working pixels per cell of the encoder's end; None where only decoder strides were compared.
+    input_scale : float
+        Side of the network's input as a share of that at working scale.
+    decoder : bool
+        Whether there is a decoder; without one the logits are as coarse as the encoder's end.
+    verdict : str
+        Why it was taken or left, in a word or two; empty where only decoder strides were compared.
     """
 
     stride: int
@@ -53,11 +62,25 @@ class StrideCandidate(_Part):
     high: float
     cost: float | None = None
     measured: bool = False
+    output_stride: int | None = None
+    input_scale: float = 1.0
+    decoder: bool = True
+    verdict: str = ""
 
     @property
     def ratio(self) -> float:
         """Predicted mean IoU over that on the full grid."""
         return 1.0 - self.loss
+
+    @property
+    def name(self) -> str:
+        """What it is, in words: its decoder stride and whatever else is truncated."""
+        parts = [f"decoder stride {self.stride}" if self.decoder else "no decoder"]
+        if self.output_stride is not None:
+            parts.append(f"output stride {self.output_stride}")
+        if self.input_scale != 1:
+            parts.append(f"input x {self.input_scale:g}")
+        return ", ".join(parts)
 
 
 class StrideChoice(_Part):
@@ -83,6 +106,8 @@ class StrideChoice(_Part):
         Pixels of the image per block of the labels.
     model : str or None
         The model that had a say.
+    output_stride, input_scale, decoder
+        As in :class:`StrideCandidate`, of what was chosen.
     """
 
     stride: int
@@ -94,6 +119,9 @@ class StrideChoice(_Part):
     scale: float | None = None
     block: int | None = None
     model: str | None = None
+    output_stride: int | None = None
+    input_scale: float = 1.0
+    decoder: bool = True
 
     @property
     def summary(self) -> str:

@@ -31,8 +31,8 @@ _FORMAT_VERSION = 1
 class TrainState:
     """What changes while training, beside the weights.
 
-    ``tensors`` holds what was read from disk until :meth:`restore` has used it;
-    ``decoder_stride`` is that of the run that goes on.
+    ``tensors`` holds what was read from disk until :meth:`restore` has used it; ``network`` and
+    ``scale`` (as in the config) are those of the run that goes on.
     """
 
     step: int
@@ -41,7 +41,8 @@ class TrainState:
     rng: np.random.Generator
     torch_rng: Tensor
     holdout: Holdout | None = None
-    decoder_stride: int | None = None
+    network: NetworkConfig | None = None
+    scale: Any = "auto"
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -158,9 +159,11 @@ def load_state(
     # A run of an older version lacks the fields that came since: they have their defaults.
     before = checked(NetworkConfig, about["network"])
     # Whether a stride was given or chosen is all the same; 'auto' goes on with what there is.
-    same = {"decoder_stride": before.stride}
-    asked = network if network.decoder_stride != "auto" else network.model_copy(update=same)
+    same: dict[str, Any] = {"decoder_stride": before.stride}
     old = before.model_copy(update=same)
+    if config.auto_grids == "all":
+        same |= {"output_stride": before.output_stride, "network": before.network}
+    asked = network if network.decoder_stride != "auto" else network.model_copy(update=same)
     _check_same("network", old.model_dump(mode="json"), asked.model_dump(mode="json"), path)
     _check_same("classes", about["classes"], [info.name for info in classes], path)
     rng = np.random.default_rng()
@@ -172,7 +175,8 @@ def load_state(
         rng=rng,
         torch_rng=tensors.pop("torch_rng"),
         holdout=Holdout.from_dict(about["holdout"]) if about["holdout"] else None,
-        decoder_stride=before.stride,
+        network=old,
+        scale=about["train"].get("scale", "auto"),
         tensors=tensors,
     )
 

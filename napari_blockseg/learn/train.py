@@ -29,32 +29,19 @@ from napari_blockseg.learn.checkpoint import (
 )
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.dataset import Dataset
-from napari_blockseg.learn.devices import (
-    free_memory,
-    half_precision,
-    is_out_of_memory,
-    mixed_precision,
-    pick_device,
-)
+from napari_blockseg.learn.descent import Descent
+from napari_blockseg.learn.devices import free_memory, is_out_of_memory, pick_device
 from napari_blockseg.learn.kept import CheckpointKeeper
-from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
+from napari_blockseg.learn.losses import class_weights
 from napari_blockseg.learn.metrics_log import MetricsLog
-from napari_blockseg.learn.optim import (
-    MeanWeights,
-    build_optimizer,
-    one_cycle,
-    set_learning_rate,
-)
+from napari_blockseg.learn.optim import one_cycle
 from napari_blockseg.learn.resume import TrainState, load_state, save_state
-from napari_blockseg.learn.sampling import Batch
 from napari_blockseg.learn.strides import new_stride, resumed_stride
 from napari_blockseg.learn.validate import validate
 from napari_blockseg.nets.build import build_network
 
 ChangedLabels = Callable[[], Mapping[str, BlockLabels]]
 
-MAX_GRADIENT = 5.0
-MAX_BAD_STEPS = 20
 VALIDATIONS = 10
 
 
@@ -159,17 +146,18 @@ class Training:
         self._changed_labels = changed_labels
         self._notices: list[Notice] = []
         state = load_state(self._out, network, config, self._classes) if resume else None
+        if state is not None and config.auto_grids == "all":
+            config = self._config = config.model_copy(update={"scale": state.scale})
         self._state = state or TrainState.fresh(config)
         self._device = pick_device(config.device)
-        self._data = Dataset(
-            images, self._classes, config, self._state.rng, self._state.holdout, self._note
-        )
-        self._state.holdout = self._data.holdout
+        self._data = self._read(images)
         names = [info.name for info in self._classes]
-        if state is None or state.decoder_stride is None:
+        if state is None or state.network is None:
             self._stride = new_stride(network, config, self._data, names, init, known_models)
+            if self._stride.input_scale != 1:
+                config = self._shrink(images, self._stride.input_scale)
         else:
-            self._stride = resumed_stride(network, config, self._out, state.decoder_stride)
+            self._stride = resumed_stride(state.network, config, self._out)
         network = self._network_config = self._stride.network
         drawn_until = self._state.torch_rng
         with self._state.own_randomness():
@@ -179,21 +167,31 @@ class Training:
             said = load_initial_weights(self._network, classes, self._data.n_channels, init)
             self._note(said)
         self._network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = build_optimizer(self._network, config)
-        self._mean = MeanWeights(self._network)
-        self._extra_terms = ExtraTerms(config, self._mean.network)
-        self._scaler = torch.amp.GradScaler(
-            self._device.type, enabled=half_precision(self._device) == torch.float16
-        )
+        self._descent = Descent(self._network, config, self._device)
+        self._mean = self._descent.mean
         if state is not None:
             # Weights were drawn anew only to be replaced: that must not move the generator on.
             state.torch_rng = drawn_until
-            state.restore(self._network, self._mean.network, self._optimizer)
+            state.restore(self._network, self._mean.network, self._descent.optimizer)
         self._weigh_classes()
         self._last_validation: Validation | None = None
-        self._bad_steps = 0
         self._log = MetricsLog(self._out, self._state.step)
         self._keeper = CheckpointKeeper(self._out, config.keep_checkpoints, fresh=state is None)
+
+    def _read(self, images: Sequence[TrainingImage]) -> Dataset:
+        state = self._state
+        data = Dataset(images, self._classes, self._config, state.rng, state.holdout, self._note)
+        state.holdout = data.holdout
+        return data
+
+    def _shrink(self, images: Sequence[TrainingImage], input_scale: float) -> TrainConfig:
+        """Begin anew at a smaller working scale, as if that had been asked for."""
+        scale = {"scale": self._data.grid.scale * input_scale}
+        self._config = self._config.model_copy(update=scale)
+        self._state = TrainState.fresh(self._config)
+        self._notices = []
+        self._data = self._read(images)
+        return self._config
 
     def live_model(self) -> Model:
         """Return the model as it is now; it changes with the next step."""
@@ -272,14 +270,14 @@ class Training:
         state = self._state
         with self._state.clock() as spent:
             rate = self._config.learning_rate * one_cycle(self._progress())
-            set_learning_rate(self._optimizer, rate)
             try:
                 with self._state.own_randomness():
-                    loss = self._learn(self._data.sampler.draw(state.batch_size))
+                    batch = self._data.sampler.draw(state.batch_size)
+                    loss = self._descent.step(batch, self._weights, rate, self._progress())
             except (RuntimeError, MemoryError) as error:
                 self._halve_batch(error)
                 return None
-            self._check_loss(loss)
+            self._descent.check(loss)
             state.step += 1
             self._mean.update(self._network, state.step)
         return TrainStep(
@@ -291,32 +289,6 @@ class Training:
             progress=min(1.0, self._progress()),
         )
 
-    def _learn(self, batch: Batch) -> float:
-        """Descend along the gradient of one batch; return its loss."""
-        self._network.train()
-        images = batch.images.to(self._device, memory_format=torch.channels_last)
-        targets = [target.to(self._device) for target in batch.targets]
-        with mixed_precision(self._device):
-            logits = self._network(images)
-        loss = batch_loss(logits, targets, self._weights, self._config.loss)
-        loss = loss + self._extra_terms(logits, images, targets, self._weights, self._progress())
-        self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._scaler.unscale_(self._optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
-        if self._scaler.is_enabled() or torch.isfinite(norm):
-            self._scaler.step(self._optimizer)
-        self._scaler.update()
-        return float(loss.detach())
-
-    def _check_loss(self, loss: float) -> None:
-        self._bad_steps = 0 if abs(loss) < float("inf") else self._bad_steps + 1
-        if self._bad_steps >= MAX_BAD_STEPS:
-            raise ModelError(
-                f"The loss has not been a finite number for {MAX_BAD_STEPS} steps; training went "
-                f"astray at learning rate {self._config.learning_rate:g}. Use a smaller one."
-            )
-
     def _halve_batch(self, error: Exception) -> None:
         if not is_out_of_memory(error):
             raise error
@@ -326,7 +298,7 @@ class Training:
                 "smaller crops, a lighter network, or another device."
             ) from error
         self._state.batch_size //= 2
-        self._optimizer.zero_grad(set_to_none=True)
+        self._descent.forget()
         free_memory(self._device)
         self._note(
             f"Out of memory: going on with {self._state.batch_size} crops a step.", "warning"
@@ -401,7 +373,7 @@ class Training:
             self._classes,
             self._network,
             self._mean.network,
-            self._optimizer,
+            self._descent.optimizer,
         )
         self._log.flush()
 

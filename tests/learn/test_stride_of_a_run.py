@@ -202,6 +202,60 @@ def test_a_network_without_a_decoder_has_one_stride(begin, halves, tmp_path):
     assert (said.decoder_stride, said.stride_choice.grounds) == (16, "only")
 
 
+# -- all grids together ----------------------------------------------------------------------------
+
+ALL = {"auto_grids": "all", "stride_tolerance": 0.2}
+#: An encoder with few layers: predicting its time takes a fifth of the time.
+SMALL = PLAIN.model_copy(update={"encoder": "resnet10t"})
+
+
+@pytest.fixture(scope="module")
+def broad():
+    """Two halves, so large that even half the input shows them."""
+    return picture(np.where(np.indices((512, 640))[0] < 256, 1, 2), 8)
+
+
+def test_all_grids_are_chosen_built_and_gone_on_with(begin, broad, tmp_path):
+    out = tmp_path / "run"
+    said = begin(broad, out, SMALL, ALL)
+    choice = said.stride_choice
+    assert (choice.output_stride, choice.input_scale) == (32, 0.5)
+    (taken,) = [one for one in choice.candidates if one.verdict == "chosen"]
+    assert taken.loss <= 0.2
+    assert taken.cost < 0.35, "of the time of the network that was asked for"
+    assert said.scale == 0.5
+    spec = load_spec(out)
+    assert (spec.network.output_stride, spec.scale, spec.train.scale) == (32, 0.5, 0.5)
+    assert spec.network.decoder_stride == said.decoder_stride == choice.stride
+    # As the panel resumes: with what was asked for at first.
+    again = begin(broad, out, SMALL, ALL, resume=True)
+    assert (again.scale, again.decoder_stride) == (0.5, choice.stride)
+    assert load_spec(out).network == spec.network
+    assert load_spec(out).stride_choice == choice
+    # Who does not ask for it gets what there was before.
+    alone = begin(broad, tmp_path / "alone", SMALL, {"stride_tolerance": 0.2})
+    assert (alone.scale, alone.stride_choice.output_stride) == (1.0, None)
+    assert load_spec(tmp_path / "alone").network.output_stride == 16
+
+
+def test_a_halved_input_is_the_run_at_half_the_working_scale(classes, quick, broad, tmp_path):
+    chosen = quick(scale=1.0, **ALL, steps=2)
+    list(Training([broad], classes, SMALL, chosen, out=tmp_path / "a").reports())
+    spec = load_spec(tmp_path / "a")
+    given = chosen.model_copy(update={"scale": 0.5, "auto_grids": "decoder"})
+    list(Training([broad], classes, spec.network, given, out=tmp_path / "b").reports())
+    one, other = (load_model(tmp_path / name, "cpu").network.state_dict() for name in "ab")
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_fine_labels_keep_all_grids(begin, stripes, tmp_path):
+    said = begin(stripes, tmp_path / "run", SMALL, {"auto_grids": "all"})
+    choice = said.stride_choice
+    assert (said.decoder_stride, said.scale) == (4, 1.0)
+    assert (choice.output_stride, choice.input_scale, choice.decoder) == (16, 1.0, True)
+    assert "would cost" in choice.reason
+
+
 # -- cut afterwards --------------------------------------------------------------------------------
 
 

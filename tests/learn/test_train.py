@@ -9,7 +9,7 @@ import torch
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import ImageError, LabelError, ModelError
 from napari_blockseg.core.reports import report_from_json
-from napari_blockseg.learn import train as train_module
+from napari_blockseg.learn import descent
 from napari_blockseg.learn.checkpoint import load_model, load_spec
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.train import Training, train
@@ -291,7 +291,7 @@ def test_different_channels_and_blocks(make_images, classes, network, quick, tmp
 def fail_once(monkeypatch, times=1):
     """Let the loss run out of memory."""
     left = [times]
-    original = train_module.batch_loss
+    original = descent.batch_loss
 
     def batch_loss(*args, **kwargs):
         if left[0]:
@@ -299,7 +299,7 @@ def fail_once(monkeypatch, times=1):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(train_module, "batch_loss", batch_loss)
+    monkeypatch.setattr(descent, "batch_loss", batch_loss)
 
 
 def test_out_of_memory_halves_the_batch(
@@ -325,7 +325,7 @@ def test_other_runtime_errors_are_not_swallowed(
     def broken(*args):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(train_module, "batch_loss", broken)
+    monkeypatch.setattr(descent, "batch_loss", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         list(train(make_images(1), classes, network, quick(), out=tmp_path))
 
@@ -333,10 +333,8 @@ def test_other_runtime_errors_are_not_swallowed(
 def test_a_loss_gone_astray_ends_the_run(
     make_images, classes, network, quick, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(train_module, "MAX_BAD_STEPS", 2)
-    monkeypatch.setattr(
-        train_module, "batch_loss", lambda logits, *rest: logits.sum() * float("nan")
-    )
+    monkeypatch.setattr(descent, "MAX_BAD_STEPS", 2)
+    monkeypatch.setattr(descent, "batch_loss", lambda logits, *rest: logits.sum() * float("nan"))
     with pytest.raises(ModelError, match=r"not been a finite number.*Use a smaller one"):
         list(train(make_images(1), classes, network, quick(), out=tmp_path))
 

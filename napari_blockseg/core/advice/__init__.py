@@ -7,6 +7,12 @@ from napari_blockseg.core.advice.estimate import (
     estimate_ceilings,
     estimate_from_counts,
 )
+from napari_blockseg.core.advice.grids import (
+    Grids,
+    energy_strides,
+    grid_candidates,
+    possible_grids,
+)
 from napari_blockseg.core.advice.label_energy import LabelEnergy, label_energy
 from napari_blockseg.core.advice.recommend import (
     MIN_OWNED_BLOCKS,
@@ -14,7 +20,12 @@ from napari_blockseg.core.advice.recommend import (
     Advice,
     recommend,
 )
-from napari_blockseg.core.advice.stride_words import choose_stride, kept_choice, only_choice
+from napari_blockseg.core.advice.stride_words import (
+    choose_grids,
+    choose_stride,
+    kept_choice,
+    only_choice,
+)
 from napari_blockseg.core.advice.strides import (
     MIN_STEPS,
     choose_candidate,
@@ -31,19 +42,24 @@ __all__ = [
     "TRAINED_GOAL",
     "Advice",
     "EstimatedCeiling",
+    "Grids",
     "LabelEnergy",
     "PairCounts",
     "Prediction",
     "choose_candidate",
+    "choose_grids",
     "choose_stride",
     "count_pairs",
+    "energy_strides",
     "estimate_ceilings",
     "estimate_from_counts",
+    "grid_candidates",
     "kept_choice",
     "known_costs",
     "label_energy",
     "measured_losses",
     "only_choice",
+    "possible_grids",
     "predict_trained",
     "recommend",
     "stride_candidates",

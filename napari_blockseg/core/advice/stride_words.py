@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from napari_blockseg.core.advice.grids import Grids, grid_candidates, judged
 from napari_blockseg.core.advice.label_energy import LabelEnergy
 from napari_blockseg.core.advice.stride_constants import DEFAULT_WAY
 from napari_blockseg.core.advice.strides import FULL, choose_candidate, stride_candidates
@@ -73,6 +74,67 @@ def choose_stride(
     )
 
 
+def choose_grids(
+    energy: LabelEnergy,
+    tolerance: float,
+    grids: Sequence[Grids],
+    shares: Mapping[Grids, float],
+    *,
+    block: int,
+    scale: float,
+    way: str = DEFAULT_WAY,
+    measured: Mapping[int, float] | None = None,
+    model: str = "",
+) -> StrideChoice:
+    """Choose all the grids of a network: input, encoder's end and decoder.
+
+    Parameters
+    ----------
+    energy : LabelEnergy
+        At the strides of :func:`~napari_blockseg.core.advice.grids.energy_strides`.
+    tolerance, block, scale, model
+        As in :func:`choose_stride`.
+    grids : sequence of Grids
+        What there is to choose from, the full one first.
+    shares : mapping of Grids to float
+        Predicted time, as a share of that of the first.
+    way : str
+        How features get to a coarser decoder.
+    measured : mapping of int to float, optional
+        As in :func:`~napari_blockseg.core.advice.grids.grid_candidates`.
+
+    Returns
+    -------
+    StrideChoice
+        The full grids where there is not enough paint.
+    """
+    about = {"tolerance": tolerance, "scale": scale, "block": block}
+    if not energy.enough:
+        return StrideChoice(
+            stride=grids[0].decoder_stride, grounds="paint", reason=_too_little(energy), **about
+        )
+    candidates = grid_candidates(energy, grids, way, shares, measured)
+    chosen, candidates = judged(candidates, tolerance)
+    told = any(one.measured for one in candidates)
+    reason = _reason_of_grids(chosen, candidates, tolerance, scale)
+    if told:
+        reason += f" What {model} lost when its decoder was cut has been taken into account."
+    if energy.block > FULL:
+        reason += _blocks(block)
+    return StrideChoice(
+        stride=chosen.stride,
+        way=chosen.way,
+        grounds="model" if told else "labels",
+        reason=reason,
+        candidates=candidates,
+        model=model if told else None,
+        output_stride=chosen.output_stride,
+        input_scale=chosen.input_scale,
+        decoder=chosen.decoder,
+        **about,
+    )
+
+
 def kept_choice(stride: int, tolerance: float, model: str, resumed: bool) -> StrideChoice:
     """Return the choice of a run that goes on, or starts, from a model's weights."""
     if resumed:
@@ -137,6 +199,32 @@ def _reason(
             f"{text}; too little is painted to be sure that it stays below {_percent(tolerance)}."
         )
     return f"{text}, more than the {_percent(tolerance)} that the stride tolerance allows."
+
+
+def _reason_of_grids(
+    chosen: StrideCandidate,
+    candidates: tuple[StrideCandidate, ...],
+    tolerance: float,
+    scale: float,
+) -> str:
+    name = chosen.name[0].upper() + chosen.name[1:]
+    cell = chosen.stride / chosen.input_scale / scale
+    text = f"{name}: the network works on cells of {cell:g} pixels of your images"
+    if chosen is candidates[0]:
+        text += "; nothing that is faster stays within the tolerance."
+    else:
+        text += (
+            f", {_how(chosen)}which should cost {_percent(chosen.loss)} of its mean IoU (likely "
+            f"{_range(chosen)}) and takes {chosen.cost:.0%} of the time."
+        )
+    costs = {id(one): 1.0 if one.cost is None else one.cost for one in (chosen, *candidates)}
+    fastest = min(candidates, key=lambda one: costs[id(one)])
+    if fastest.loss + fastest.unsure <= tolerance:
+        return text
+    return (
+        f"{text} The fastest of all ({fastest.name}, {fastest.cost:.0%} of the time) would cost "
+        f"about {_percent(fastest.loss)}; the stride tolerance allows {_percent(tolerance)}."
+    )
 
 
 def _blocks(block: int) -> str:

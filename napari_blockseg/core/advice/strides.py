@@ -71,7 +71,7 @@ def stride_candidates(
             loss, unsure = bound, 0.0
         loss = max(loss, found[-1].loss) if found else loss
         known = stride == energy.strides[0]
-        noise = 0.0 if known else RATIO_ERROR
+        noise = 0.0 if known else RATIO_ERROR.get(way, RATIO_ERROR[DEFAULT_WAY])
         spread = math.hypot(min(LOSS_PER_ENERGY_ERROR * cut, loss), 2 * unsure, noise)
         found.append(
             StrideCandidate(

@@ -29,13 +29,16 @@ def tip_of(choice: StrideChoice) -> str:
 
 
 def _line(one: StrideCandidate, choice: StrideChoice) -> str:
-    pixels = f"{one.stride / (choice.scale or 1.0):g}"
+    pixels = f"{one.stride / one.input_scale / (choice.scale or 1.0):g}"
     way = "" if one.way == "area" else f", {one.way}"
-    text = f"stride {one.stride}{way} (cells of {pixels} pixels of the image): "
+    name = one.name if one.verdict else f"stride {one.stride}{way}"
+    text = f"{name} (cells of {pixels} pixels of the image): "
     if one is choice.candidates[0]:
         text += "the full grid"
     else:
         text += f"keeps {100 * one.ratio:.1f} % of the mean IoU"
         text += f" (likely {100 * one.low:.0f} to {100 * one.high:.0f} %)"
+    if one.verdict:
+        return f"<b>{text}</b>" if one.verdict == "chosen" else f"{text}; {one.verdict}"
     chosen = one.stride == choice.stride and choice.way in (None, one.way)
     return f"<b>{text}</b>" if chosen else text

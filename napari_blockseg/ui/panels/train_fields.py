@@ -26,6 +26,7 @@ TRAIN_MORE = (
     "pseudo_labels",
     "class_balance",
     "stride_tolerance",
+    "auto_grids",
     "augment",
     "orientation",
     "validation",
