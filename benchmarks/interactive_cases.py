@@ -46,6 +46,11 @@ class Case:
                     values[row % grid.shape[0], col % grid.shape[1]] = value
         return BlockLabels(grid, values)
 
+    def all_blocks(self) -> BlockLabels:
+        """Return every block with the class of its majority."""
+        majority = _majority(self.truth, self.block, len(self.classes))
+        return BlockLabels(BlockGrid(self.truth.shape, self.block), majority.astype(np.uint8))
+
     def score(self, mask: np.ndarray) -> float:
         """Return the mIoU of a mask (values 1..K) over the classes that the image has."""
         confusion = Confusion(len(self.classes))
