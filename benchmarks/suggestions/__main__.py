@@ -19,16 +19,14 @@ another ``--results`` and ``--work``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from camvid_blocks import machine
+from cells import make_missing
 from data_sets import VARIABLE
 from plan import DATA, SEEDS, Cell, cells
 
@@ -67,29 +65,13 @@ def train(options: argparse.Namespace) -> int:
     """Train missing cells until the time is up."""
     from training import run_cell
 
-    start, longest = time.monotonic(), 0.0
-    for cell in wanted(options):
-        path = options.results / f"{cell.name}.json"
-        if path.exists():
-            continue
-        left = options.minutes * 60 - (time.monotonic() - start)
-        if left < longest * 1.2:
-            sys.stdout.write(f"{left:.0f} s left: the rest waits for the next run.\n")
-            break
-        result = run_cell(cell, options.work, options.steps)
-        longest = max(longest, result["seconds"])
-        result |= {
-            "command": f"python benchmarks/suggestions train --learner {options.learner}",
-            "threads": os.environ.get("OMP_NUM_THREADS"),
-            "machine": machine(),
-        }
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-        miou = result["test"]["miou"]
-        sys.stdout.write(f"{cell.name}: mIoU {miou:.3f} in {result['seconds']:.0f} s\n")
-        sys.stdout.flush()
-    return 0
+    return make_missing(
+        wanted(options),
+        options.results,
+        lambda cell: run_cell(cell, options.work, options.steps),
+        command=f"python benchmarks/suggestions train --learner {options.learner}",
+        minutes=options.minutes,
+    )
 
 
 def wanted(options: argparse.Namespace) -> list[Cell]:

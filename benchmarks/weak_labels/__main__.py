@@ -21,10 +21,8 @@ machinery out and belongs with another ``--results``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from camvid_blocks import machine
+from cells import make_missing, write_cell
 from data_sets import VARIABLE
 from plan import Cell, interactive_cells, peer_cells, screen_cells, train_cells
 
@@ -87,7 +85,7 @@ def adopt(results: Path) -> int:
         path = results / f"{cell.name}.json"
         found = None if path.exists() else adopted(cell)
         if found is not None:
-            write(path, found)
+            write_cell(path, found)
             sys.stdout.write(f"{cell.name}: from {found['adopted_from']}\n")
     return 0
 
@@ -115,35 +113,13 @@ def interactive() -> Callable[[Cell], dict[str, Any]]:
 
 def make(options: argparse.Namespace, run: Callable[[Cell], dict[str, Any]]) -> int:
     """Make missing cells until the time is up."""
-    start, longest = time.monotonic(), 0.0
-    for cell in CELLS[options.part]():
-        path = options.results / f"{cell.name}.json"
-        if path.exists() or options.cell not in (None, cell.name):
-            continue
-        left = options.minutes * 60 - (time.monotonic() - start)
-        if left < longest * 1.2:
-            sys.stdout.write(f"{left:.0f} s left: the rest waits for the next run.\n")
-            break
-        begun = time.monotonic()
-        result = run(cell)
-        longest = max(longest, time.monotonic() - begun)
-        result |= {
-            "command": f"python benchmarks/weak_labels {options.part}",
-            "threads": os.environ.get("OMP_NUM_THREADS"),
-            "machine": machine(),
-        }
-        write(path, result)
-        miou = result["test"]["miou"]
-        sys.stdout.write(f"{cell.name}: mIoU {miou:.3f} in {result['seconds']:.0f} s\n")
-        sys.stdout.flush()
-    return 0
-
-
-def write(path: Path, result: dict[str, Any]) -> None:
-    """Write a cell's file as a whole."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    return make_missing(
+        [cell for cell in CELLS[options.part]() if options.cell in (None, cell.name)],
+        options.results,
+        run,
+        command=f"python benchmarks/weak_labels {options.part}",
+        minutes=options.minutes,
+    )
 
 
 if __name__ == "__main__":
