@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 
@@ -236,6 +237,9 @@ def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
         assert preview.mask.shape == (ROWS, COLS)
         best = load_model(tmp_path, "cpu")
         assert best.spec.val_miou == 1.0
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [one["step"] for one in log if one["type"] == "train_step"][:1] == [1]
+    assert {"validation", "notice"} <= {one["type"] for one in log}
     last = load_model(tmp_path / "last", "cpu")
     assert last.spec.steps >= best.spec.steps >= 1
     assert last.spec.network.decoder_stride == 4

@@ -28,6 +28,7 @@ from napari_blockseg.learn.interactive.scoring import (
     network_says,
     score,
 )
+from napari_blockseg.learn.metrics_log import MetricsLog
 
 #: Folder of the last weights, in the model's: a model of its own.
 LAST = "last"
@@ -91,6 +92,8 @@ class Behind:
         self._teacher: Head | None = None
         self.source: PreviewSource = "interactive"
         self._best: float | None = None
+        self._log: MetricsLog | None = None
+        self._unlogged: list[TrainStep | Validation | Notice] = []
         self._started = self._scored = self._saved = clock()
         self._patience = _SCORE_SECONDS
 
@@ -127,7 +130,7 @@ class Behind:
             self.save()
         if loss is None:
             return None
-        return TrainStep(
+        step = TrainStep(
             step=network.step,
             steps=None,
             loss=loss,
@@ -135,6 +138,8 @@ class Behind:
             seconds=self._clock() - start,
             progress=0.0,
         )
+        self._unlogged.append(step)
+        return step
 
     def _teacher_of(self, head: Head | None) -> Head | None:
         """Return whom the network learns from at first: a head that has not seen what is held out.
@@ -195,7 +200,9 @@ class Behind:
         self._scores["interactive"] = self._score(windows, self._head_says(blind, windows))
         self._scores["network"] = self._score(windows, said)
         self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * (self._clock() - start))
-        yield from self._choose(step)
+        for report in self._choose(step):
+            self._unlogged.append(report)
+            yield report
 
     def _blind(self, head: Head, most: int) -> Generator[None, None, Head | None]:
         """Fit a head that has not seen what is held out; None where nothing, or all, is."""
@@ -249,13 +256,18 @@ class Behind:
     # -- saving ----------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Save the last weights, and as the best ones too while nothing was scored."""
+        """Save the last weights, as the best ones too while nothing was scored, and the log."""
         self._saved = self._clock()
         if not self.steps:
             return
         self._write(self._out / LAST, None, {})
         if self._best is None:
             self._write(self._out, None, {})
+        self._log = self._log or MetricsLog(self._out, 0)
+        for report in self._unlogged:
+            self._log.add(report)
+        self._unlogged = []
+        self._log.flush()
 
     def _write(self, folder: Path, miou: float | None, iou: dict[str, float | None]) -> None:
         if self._network is not None:
