@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_blockseg.core.errors import BlockSegError
-from napari_blockseg.core.reports import TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.core.reports import (
+    InteractivePreview,
+    TrainDone,
+    TrainStarted,
+    TrainStep,
+    Validation,
+)
 from napari_blockseg.ui.interactive_job import view_fields
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.train import TrainSettings
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 
 #: While training goes on, a preview is worth renewing this often, in seconds.
 _NEWS_SECONDS = 5.0
+#: A network behind a quick head is unsure of everything before about this many steps.
+_FIRST_STEPS = 50
 #: What a pressed button makes of the state until the worker answers.
 _CONTROLS = {"pause": "pausing", "resume": None, "stop": "stopping"}
 
@@ -160,7 +168,7 @@ class TrainJob(WorkerJob):
             self._end()
         elif self.interactive:
             # it previews by itself, but may be asked where it is unsure and what to label next
-            if isinstance(report, TrainStep):
+            if _knows_something(report):
                 self._set_live(True)
             return
         elif isinstance(report, (TrainStep, TrainStarted)):
@@ -221,3 +229,10 @@ class TrainJob(WorkerJob):
         self._runs.forget()
         self._panel.set_resumable(None)
         self.runs_listed.emit([])
+
+
+def _knows_something(report: Any) -> bool:
+    """Whether a report of an interactive session tells that its network is worth asking."""
+    if isinstance(report, InteractivePreview):
+        return report.source == "network"
+    return isinstance(report, TrainStep) and report.step >= _FIRST_STEPS

@@ -98,7 +98,7 @@ class TrainPanel(QWidget):
         self._state = "idle"
         self._resumable: str | None = None
         self._steps: int | None = None
-        self._previewer = ""
+        self._previewer, self._by_head = "", False
         self._pace = Pace()
         self.history = TrainingHistory()
         self._draw_timer = QTimer(self, interval=_DRAW_MS, singleShot=True)
@@ -318,7 +318,7 @@ class TrainPanel(QWidget):
 
     def _on_started(self, report: TrainStarted) -> None:
         self._steps = report.steps
-        self._previewer = ""
+        self._previewer, self._by_head = "", False
         if self._state == "starting":
             self.set_state("training")
         if not report.n_labelled_blocks:
@@ -330,7 +330,8 @@ class TrainPanel(QWidget):
             self.add_message("info", report.stride_choice.reason)
 
     def _on_preview(self, report: InteractivePreview) -> None:
-        who = "The quick head" if report.source == "interactive" else "The network"
+        self._by_head = report.source == "interactive"
+        who = "The quick head" if self._by_head else "The network"
         self._previewer = f"{who} previews, {report.seconds:.1f} s after the stroke"
         if self._moves():
             self.status.setText(self._previewer)
@@ -363,9 +364,9 @@ class TrainPanel(QWidget):
         return self._state == "training"
 
     def _on_done(self, report: TrainDone) -> None:
-        self.status.setText(done_words(report))
-        where = f"; saved as {report.model}" if report.steps else ""
-        self.add_message("info", done_words(report) + where)
+        words = done_words(report, self._by_head)
+        self.status.setText(words)
+        self.add_message("info", f"{words}; saved as {report.model}" if report.steps else words)
 
     def _draw(self) -> None:
         self.canvas.show_history(self.history, self._session.classes, self._steps)

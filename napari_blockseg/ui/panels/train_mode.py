@@ -77,4 +77,6 @@ class ModeRow(QWidget):
         for mode, button in self.buttons.items():
             button.setEnabled(not running)
             button.setToolTip(_LOCKED if running else _TIPS[mode])
-        self.hint.setText(f"{running}. {_LOCKED}" if running else _HINTS[self.value()])
+        self.hint.setText(
+            f"{running}. Stop to change mode or settings." if running else _HINTS[self.value()]
+        )

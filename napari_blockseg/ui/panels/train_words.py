@@ -22,10 +22,12 @@ def started_words(report: TrainStarted) -> str:
     )
 
 
-def done_words(report: TrainDone) -> str:
-    """Return how a training ended."""
+def done_words(report: TrainDone, by_head: bool = False) -> str:
+    """Return how a training ended; `by_head` where a quick head, which is not kept, previewed."""
     if not report.steps:
         return "Stopped before the network had learned anything: no model is kept"
     how = "stopped" if report.stopped else "done"
     score = "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"
+    if by_head:
+        score += " of the network, which is kept; the quick head is not kept"
     return f"Training {how} after {report.steps} steps: {score}"

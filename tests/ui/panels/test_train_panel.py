@@ -9,7 +9,14 @@ import pytest
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import BlockSegError
-from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
+from napari_blockseg.core.reports import (
+    InteractivePreview,
+    Notice,
+    TrainDone,
+    TrainStarted,
+    TrainStep,
+    Validation,
+)
 from napari_blockseg.core.stride_choice import StrideCandidate, StrideChoice
 from napari_blockseg.ui.panels.train import TrainPanel, TrainSettings
 from napari_blockseg.ui.train_job import TrainJob
@@ -143,6 +150,16 @@ def test_a_run_without_a_step_promises_no_model(panel):
     assert "saved" not in panel.messages.toPlainText()
 
 
+@pytest.mark.parametrize("source", ["interactive", "network"])
+def test_who_stops_a_quick_preview_is_told_what_is_kept(panel, source):
+    preview = {"path": "p", "image_id": "a", "region": (0, 1, 0, 1), "seconds": 0.1, "classes": {}}
+    panel.begin_run("run-1")
+    panel.add_report(InteractivePreview(source=source, **preview))
+    panel.add_report(TrainDone(steps=9, seconds=1, val_miou=0.3, model="m", stopped=True))
+    assert "held-out mIoU 0.300" in panel.status.text()
+    assert ("the quick head is not kept" in panel.status.text()) == (source == "interactive")
+
+
 def test_an_unknown_state_is_refused(panel):
     with pytest.raises(ValueError, match="expected one of idle"):
         panel.set_state("flying")
@@ -222,8 +239,8 @@ def test_the_switch_says_what_it_does_and_why_it_is_off(panel):
     assert panel.length.isHidden()
     panel.begin_run("run-1")
     assert not switch.buttons["full"].isEnabled()
-    for text in (switch.hint.text(), switch.buttons["full"].toolTip()):
-        assert "Stop the training to change" in text
+    assert "Stop to change mode or settings" in switch.hint.text()
+    assert "Stop the training to change" in switch.buttons["full"].toolTip()
     assert "deeplabv3plus, tf_efficientnet_lite0" in switch.hint.text()
     assert panel.settings.isHidden(), "what cannot be changed makes room for the curves"
     panel.set_state("idle")
