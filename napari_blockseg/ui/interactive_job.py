@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_blockseg.ui.worker_client import WorkerClient
 
 _VIEW_RESTS_MS = 200
+_SETTINGS_REST_MS = 500
 
 
 def read_preview(path: Path, preview: InteractivePreview) -> tuple[InteractivePreview, Any]:
@@ -81,6 +82,10 @@ class InteractiveJob(WorkerJob):
         session.image_changed.connect(self._on_view_moved)
         session.image_changed.connect(self.warm_up)
         train.shown.connect(self.warm_up)
+        self._warm: dict[str, Any] | None = None
+        self._settings_rest = QTimer(self, interval=_SETTINGS_REST_MS, singleShot=True)
+        self._settings_rest.timeout.connect(self.warm_up)
+        train.value_changed.connect(self._settings_rest.start)
         for event in self._camera_events():
             event.connect(self._on_view_moved)
 
@@ -90,6 +95,7 @@ class InteractiveJob(WorkerJob):
         for event in self._camera_events():
             event.disconnect(self._on_view_moved)
         self._view_rests.stop()
+        self._settings_rest.stop()
         self._reader.close()
 
     def warm_up(self) -> None:
@@ -102,16 +108,16 @@ class InteractiveJob(WorkerJob):
             settings = self._train.value()
         except BlockSegError:
             return  # it is said when the training is started
+        fields |= {
+            "project": self._client.command.to_worker(project.root),
+            "network": settings.network.model_dump(mode="json"),
+            "train": settings.train.model_dump(mode="json"),
+        }
+        if fields == self._warm:
+            return
         self._give_up()  # nobody looks there any more
-        self._ask(
-            lambda: self._client.request(
-                "features",
-                project=self._client.command.to_worker(project.root),
-                network=settings.network.model_dump(mode="json"),
-                train=settings.train.model_dump(mode="json"),
-                **fields,
-            )
-        )
+        self._warm = fields
+        self._ask(lambda: self._client.request("features", **fields))
 
     def _camera_events(self) -> tuple[Any, Any]:
         # napari 0.9 moved the camera to the scene.
@@ -134,6 +140,7 @@ class InteractiveJob(WorkerJob):
 
     def _on_failure(self, text: str) -> None:
         """Say nothing: what is wrong is said when the training is started."""
+        self._warm = None
 
     def _on_preview(self, _number: int, report: Any) -> None:
         project = self._session.project

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_blockseg.core.config import TrainConfig
-from napari_blockseg.core.reports import TrainStep, Validation
+from napari_blockseg.core.reports import FeaturesDone, TrainStep, Validation
 from napari_blockseg.ui.interactive_job import InteractiveJob, view_fields
 from napari_blockseg.ui.panels.train import TrainPanel, TrainSettings
 from napari_blockseg.ui.train_job import TrainJob
@@ -106,3 +106,34 @@ def test_an_image_out_of_view_is_asked_for_in_part(session):
     assert view_fields(session)["region"] == [0, 2048, 0, 2048]
     session.image_id = None
     assert view_fields(session) is None
+
+
+def test_features_are_asked_for_once_while_the_user_gets_ready(
+    session, panel, jobs, qtbot, monkeypatch
+):
+    _, previews = jobs
+    asked, given_up = [], []
+
+    def request(kind, **fields):
+        asked.append((kind, fields))
+        return 100 + len(asked)
+
+    monkeypatch.setattr(previews._client, "request", request)
+    monkeypatch.setattr(previews._client, "cancel", given_up.append)
+    panel.show()
+    assert not asked  # full training has no use for them
+    panel.mode.buttons["interactive"].click()
+    qtbot.waitUntil(lambda: len(asked) == 1)
+    kind, fields = asked[0]
+    assert (kind, fields["image_id"]) == ("features", "a")
+    previews.warm_up()
+    assert len(asked) == 1
+    assert previews.busy
+    session.set_image("b")
+    assert asked[1][1]["image_id"] == "b"
+    assert given_up == [101]
+    previews._client.report_received.emit(102, FeaturesDone(tiles=1, computed=1, seconds=0.1))
+    assert not previews.busy
+    previews._client.request_failed.emit(102, "It is over already.")
+    previews.warm_up()
+    assert len(asked) == 2
