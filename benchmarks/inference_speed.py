@@ -1,12 +1,14 @@
 """How fast networks predict: engines, decoder strides, tiles, and what the cost model says of it.
 
-Three questions, on random weights (time hardly depends on them) and one CPU thread:
+Three questions, on random weights (time hardly depends on them) and one CPU thread, and a fourth
+where it is asked for:
 
 - ratio: the whole network to its encoder alone at 512 x 512, for torch as trained, torch with batch
   norm folded, and ONNX Runtime; up to logits on the decoder's grid, to logits of every pixel, and
   to the class of every pixel. Goal: the default form at most 1.25 times its encoder alone.
 - tiled: ``predict`` of a large image to the bare network on as many computed pixels. Goal: 90 %.
 - cost: predicted to measured seconds at the strides that the model was not fitted on. Goal: 15 %.
+- threads: (with ``--threads 1 2``) the default network on so many threads each, in wall time.
 
 Time depends on weights in one place: the class of a pixel is computed where the cells around it
 disagree, and random weights make maps that disagree nearly everywhere. ``smooth`` rows take the
@@ -16,6 +18,7 @@ All candidates of a comparison take turns in every round; numbers are medians of
 rounds, and ``noise`` is the interquartile range over the median.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/inference_speed.py
+    python benchmarks/inference_speed.py --parts threads --threads 1 2   # on idle cores
 
 Writes ``benchmarks/results/inference_speed.json`` (``--out`` for elsewhere); with ``--parts`` only
 those are measured anew, the others stay.
@@ -30,6 +33,7 @@ import platform
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
@@ -63,7 +67,7 @@ RATIO_FORMS = {
     "paper, stride 4": {"form": "paper"},
     "paper, stride 16": {"form": "paper", "decoder_stride": 16},
 }
-PARTS = ("ratio", "tiled", "cost")
+PARTS = ("ratio", "tiled", "cost", "threads")
 WHAT = "CPU seconds of prediction on one thread, medians of interleaved rounds"
 GOALS = {"ratio": 1.25, "tiled": 0.9, "cost": 0.15}
 
@@ -74,7 +78,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--side", type=int, default=2000, help="of the tiled image")
     parser.add_argument("--default-only", action="store_true", help="ratio: no other forms")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS[:-1]))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of that part")
     out = Path(__file__).parent / "results" / "inference_speed.json"
     parser.add_argument("--out", type=Path, default=out)
     options = parser.parse_args()
@@ -89,6 +94,8 @@ def main() -> None:
             found = measure_ratios(options.rounds, options.default_only)
         elif part == "tiled":
             found = measure_tiles(options.side, max(3, options.rounds // 2))
+        elif part == "threads":
+            found = measure_threads(options.threads, options.rounds)
         else:
             found = {form: cost_errors(form) for form in ("light", "paper")}
         result[part] = found | {"measured": circumstances(start)}
@@ -133,7 +140,9 @@ def make_model(n_classes: int = N_CLASSES, **options: Any) -> Model:
     return Model(spec, network, torch.device("cpu"))
 
 
-def in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
+def in_turns(
+    work: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = clock
+) -> dict[str, dict[str, float]]:
     """Return median and noise of each, run one after another in every round."""
     times: dict[str, list[float]] = {name: [] for name in work}
     for number in range(rounds + 1):
@@ -148,6 +157,33 @@ def in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[
         low, middle, high = statistics.quantiles(values, n=4)
         found[name] = {"seconds": round(middle, 5), "noise": round((high - low) / middle, 3)}
     return found
+
+
+def measure_threads(threads: list[int], rounds: int) -> dict[str, Any]:
+    """Return wall seconds of the default network on several numbers of threads, in turns."""
+    image = torch.rand(1, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
+    work: dict[str, Callable[[], Any]] = {}
+    for number in threads:
+        torch.set_num_threads(number)  # an ONNX session keeps the number it was made with
+        for engine in ("torch", "onnx"):
+            run = _runs(for_prediction(make_model(), engine).network.coarse_logits, image)
+            work[f"{engine}, {number}"] = _on_threads(run, number)
+    try:
+        found = in_turns(work, rounds, time.perf_counter)
+    finally:
+        torch.set_num_threads(1)
+    for name, row in found.items():
+        first = found[f"{name.split(',')[0]}, {threads[0]}"]
+        row["speed"] = round(first["seconds"] / row["seconds"], 3)
+    return found
+
+
+def _on_threads(run: Callable[[], Any], number: int) -> Callable[[], Any]:
+    def running() -> None:
+        torch.set_num_threads(number)
+        run()
+
+    return running
 
 
 def measure_ratios(rounds: int, default_only: bool) -> dict[str, Any]:

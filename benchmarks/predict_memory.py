@@ -9,6 +9,7 @@ compressed TIFF on disk. Three kinds:
 - stub: the same on color images, with the default network's halo: what prediction itself holds.
 - light: the default network (random weights) on a compressed TIFF, by what ``blockseg predict``
   does.
+- wide: the same at decoder stride 8 on 8,000 columns, at the working scale of blocks of 16 pixels.
 
 Images of one kind and width, but of growing height, show whether memory is flat.
 
@@ -51,6 +52,7 @@ SIZES = {
     "grey": ((3_000, 30_000), (30_000, 30_000)),
     "stub": ((2_000, 4_000), (8_000, 4_000)),
     "light": ((1024, 1024), (4096, 1024)),
+    "wide": ((2_000, 8_000), (4_000, 8_000), (8_000, 8_000)),
 }
 
 
@@ -142,7 +144,11 @@ class File:
 def predict_one(kind: str, rows: int, cols: int) -> dict[str, Any]:
     """Predict one image of a kind."""
     if kind == "light":
-        return predict_light(rows, cols)
+        return predict_light(rows, cols, make_model())
+    if kind == "wide":
+        model = make_model(decoder_stride=8)
+        spec = model.spec.model_copy(update={"block": 16, "scale": 0.5})
+        return predict_light(rows, cols, Model(spec, model.network, model.device))
     return predict_stub(
         rows, cols, channels=1 if kind == "grey" else 3, halo=32 if kind == "grey" else None
     )
@@ -170,13 +176,14 @@ def predict_stub(rows: int, cols: int, channels: int, halo: int | None) -> dict[
     return _row(rows, cols, before, start) | {"mask_file_mib": round(size / 2**20, 2)}
 
 
-def predict_light(rows: int, cols: int) -> dict[str, Any]:
-    """Predict a compressed TIFF with the default network, as the command does."""
-    model = make_model()
+def predict_light(rows: int, cols: int, model: Model) -> dict[str, Any]:
+    """Predict a compressed TIFF with a real network, as the command does."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.tif"
         band = np.random.default_rng(0).integers(0, 256, (256, cols, 3), dtype=np.uint8)
-        tiles = (band[:, at : at + 256] for _ in range(rows // 256) for at in range(0, cols, 256))
+        band = np.pad(band, ((0, 0), (0, -cols % 256), (0, 0)))
+        across = range(0, band.shape[1], 256)
+        tiles = (band[:, at : at + 256] for _ in range(-(-rows // 256)) for at in across)
         tags = {"photometric": "rgb", "compression": "zlib", "tile": (256, 256)}
         tifffile.imwrite(path, tiles, shape=(rows, cols, 3), dtype=np.uint8, **tags)
         start, before = time.process_time(), resident_peak()
