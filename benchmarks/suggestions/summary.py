@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from paired import mean_interval
-from picture import draw_curves
+from picture import WORDS, draw_curves
 from plan import CHOICES, DATA, SEEDS, SHARES, Cell, Learner, cells
 
 MISSING = "missing"
-WORDS: dict[Learner, str] = {
-    "head": "The head of interactive mode on frozen features",
-    "network": "The whole network",
-}
 
 
 class Study:
