@@ -32,8 +32,8 @@ def suggest(
         typer.Option(
             "--method",
             metavar="|".join(get_args(Method)),
-            help="What to go by: 'uncertainty' alone; 'diverse' also spreads out, and prefers "
-            "classes with few blocks.",
+            help="What to go by: 'diverse' takes doubts between two classes, away from borders, "
+            "spread out, of classes with few blocks; 'uncertainty' is where pixels are unsure.",
         ),
     ] = "diverse",
     seed: Annotated[
