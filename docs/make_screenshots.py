@@ -74,6 +74,7 @@ def train_and_preview(dock, minutes: float) -> None:
     dock.train.start_requested.emit()
     wait_until(lambda: dock.train.state != "idle", 60)
     wait_until(lambda: dock.train.state == "idle", 60 * minutes + 120)
+    wait_until(lambda: dock.predict.value().model not in ("", "live"), 60)
     dock.predict.image_requested.emit()
     wait_until(lambda: dock.session.prediction_layer() is not None, 120)
     measure_loss(dock)

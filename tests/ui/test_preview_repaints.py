@@ -31,6 +31,11 @@ class Watch:
         for name, event in watched.items():
             event.connect(lambda _event, name=name: self.told.update([name]))
 
+    def taken(self) -> dict[str, int]:
+        """Return what was told since the last time."""
+        told, self.told = dict(self.told), Counter()
+        return told
+
 
 def mask(value: int) -> np.ndarray:
     return np.full(SHAPE, value, np.uint8)
@@ -44,53 +49,13 @@ def shown(bench):
     return bench
 
 
-def test_only_the_picture_of_the_layer_changes(shown):
-    layer = shown.session.prediction_layer()
-    array, watch = layer.data, Watch(shown.viewer, layer)
-    for value in (2, 3, 1, 2, 3):
-        shown.session.show_prediction(shown.image_id, mask(value))
-        QTest.qWait(20)
-    assert shown.session.prediction_layer() is layer
-    assert layer.data is array, "another array would forget undo steps and slices"
-    assert (layer.data == 3).all()
-    assert dict(watch.told) == {"set_data": 5}
-
-
-def test_a_part_of_the_view_is_repainted_alone(shown):
-    layer = shown.session.prediction_layer()
-    watch = Watch(shown.viewer, layer)
-    shown.session.show_prediction(shown.image_id, mask(2)[:40, :60], (10, 50, 20, 80))
-    QTest.qWait(20)
-    expected = mask(1)
-    expected[10:50, 20:80] = 2
-    np.testing.assert_array_equal(layer.data, expected)
-    assert dict(watch.told) == {"set_data": 1}
-
-
-def test_what_shows_the_same_is_not_drawn_again(shown):
-    layer = shown.session.prediction_layer()
-    watch = Watch(shown.viewer, layer)
-    shown.session.show_prediction(shown.image_id, mask(1))
-    QTest.qWait(20)
-    assert dict(watch.told) == {}
-
-
-def test_a_hidden_preview_stays_hidden(shown):
-    layer = shown.session.prediction_layer()
-    layer.visible = False
-    watch = Watch(shown.viewer, layer)
-    shown.session.show_prediction(shown.image_id, mask(2))
-    QTest.qWait(20)
-    assert not layer.visible
-    assert "visible" not in watch.told
-
-
-def test_no_frame_is_without_a_preview(shown):
-    """Of every frame that is drawn, its middle is in the color of one of the previews."""
+def look_at_every_frame(shown):
+    """See that the middle of every frame that is drawn is in the color of one of the previews."""
     scene = shown.viewer.window._qt_viewer.canvas._scene_canvas
     shown.session.labels_layer().visible = False
     layer = shown.session.prediction_layer()
     layer.opacity = 1.0
+    shown.session.show_prediction(shown.image_id, mask(1))
     QTest.qWait(100)
     colors = [np.asarray(layer.get_color(value))[:3] for value in (1, 2)]
     frames = []
@@ -113,3 +78,36 @@ def test_no_frame_is_without_a_preview(shown):
     assert max(far) < 0.02
     last = np.abs(frames[-1] - colors[1]).max()
     assert last < 0.02
+
+
+def test_only_the_picture_of_the_layer_changes(shown):
+    session, image_id = shown.session, shown.image_id
+    layer = session.prediction_layer()
+    array, watch = layer.data, Watch(shown.viewer, layer)
+    for value in (2, 3, 1, 2, 1):
+        session.show_prediction(image_id, mask(value))
+        QTest.qWait(20)
+    assert session.prediction_layer() is layer
+    assert layer.data is array, "another array would forget undo steps and slices"
+    assert (layer.data == 1).all()
+    assert watch.taken() == {"set_data": 5}
+
+    session.show_prediction(image_id, mask(1))
+    QTest.qWait(20)
+    assert watch.taken() == {}, "what shows the same is not drawn again"
+
+    session.show_prediction(image_id, mask(2)[:40, :60], (10, 50, 20, 80))
+    QTest.qWait(20)
+    expected = mask(1)
+    expected[10:50, 20:80] = 2
+    np.testing.assert_array_equal(layer.data, expected)
+    assert watch.taken() == {"set_data": 1}
+
+    layer.visible = False
+    watch.taken()
+    session.show_prediction(image_id, mask(3))
+    QTest.qWait(20)
+    assert not layer.visible, "what the user has hidden stays hidden"
+    assert "visible" not in watch.taken()
+    layer.visible = True
+    look_at_every_frame(shown)

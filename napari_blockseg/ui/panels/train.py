@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -366,7 +367,8 @@ class TrainPanel(QWidget):
     def _on_done(self, report: TrainDone) -> None:
         words = done_words(report, self._by_head)
         self.status.setText(words)
-        self.add_message("info", f"{words}; saved as {report.model}" if report.steps else words)
+        run = re.split(r"[/\\]", report.model)[-1]  # a path of the worker's machine, and long
+        self.add_message("info", f"{words}; saved as {run}" if report.steps else words)
 
     def _draw(self) -> None:
         self.canvas.show_history(self.history, self._session.classes, self._steps)

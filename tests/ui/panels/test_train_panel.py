@@ -139,8 +139,10 @@ def test_reports_move_the_curves_and_the_texts(panel, qtbot):
     _, y = panel.canvas._lines[(id(panel.canvas.loss), "loss")].getData()
     assert np.isnan(y[4])
     assert y[-1] == pytest.approx(1.0)
-    panel.add_report(TrainDone(steps=20, seconds=1, val_miou=0.5, model="m", stopped=True))
+    where = "/data/walls.blockseg/models/run-1"
+    panel.add_report(TrainDone(steps=20, seconds=1, val_miou=0.5, model=where, stopped=True))
     assert "stopped after 20 steps: held-out mIoU 0.500" in panel.status.text()
+    assert "; saved as run-1" in panel.messages.toPlainText()
 
 
 def test_a_run_without_a_step_promises_no_model(panel):
