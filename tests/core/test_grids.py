@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_blockseg.core.advice import (
     possible_grids,
     stride_candidates,
 )
+from napari_blockseg.core.advice.grids import judged
 from napari_blockseg.core.advice.stride_constants import (
     HALVED_LOSS,
     LOSS_PER_ENERGY,
@@ -103,7 +105,9 @@ def test_the_fastest_within_the_tolerance_is_chosen_with_reasons():
     assert taken.loss <= 0.01
     for one in chosen.candidates:
         if one.loss <= 0.01:
-            assert one.cost >= taken.cost
+            # Hardly anything is faster, and what is loses more.
+            assert one.cost >= 0.95 * taken.cost
+            assert one.cost > taken.cost or one.loss >= taken.loss
         else:
             assert one.verdict == "loses too much"
     assert "Output stride 32".lower() in chosen.summary.lower()
@@ -114,6 +118,16 @@ def test_labels_too_fine_for_any_encoders_end_do_not_get_the_coarse_one():
     fine = energy_of({4: 0.99, 8: 0.2, 16: 0.01, 32: 0.01, 64: 0.01})
     chosen = choose(0.01, fine)
     assert (chosen.stride, chosen.output_stride, chosen.input_scale) == (4, 16, 1.0)
+
+
+def test_a_loss_for_next_to_no_saving_is_not_taken():
+    half = [Grids(0.5, 32, stride) for stride in (4, 8, 16)]
+    shares = SHARES | {one: 0.14 - 0.001 * place for place, one in enumerate(half)}
+    found = grid_candidates(energy_of(HELD), GRIDS, "polyphase", shares)
+    chosen, rows = judged(found, 0.5)
+    assert (chosen.stride, chosen.output_stride, chosen.input_scale) == (4, 32, 0.5)
+    verdicts = {(one.stride, one.input_scale): one.verdict for one in rows if one.decoder}
+    assert verdicts[8, 0.5] == verdicts[16, 0.5] == "saves too little"
 
 
 def test_the_input_is_halved_only_within_the_tolerance():
@@ -132,7 +146,7 @@ def test_a_larger_tolerance_never_chooses_what_is_slower():
     for tolerance in np.linspace(0, 0.3, 31):
         chosen = choose(float(tolerance))
         costs += [one.cost for one in chosen.candidates if one.verdict == "chosen"]
-    assert costs == sorted(costs, reverse=True)
+    assert all(later <= earlier / 0.95 for earlier, later in itertools.pairwise(costs))
     assert len(set(costs)) > 2
 
 

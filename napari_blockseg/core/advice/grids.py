@@ -166,9 +166,12 @@ def judged(
 ) -> tuple[StrideCandidate, tuple[StrideCandidate, ...]]:
     """Return what is chosen, and all candidates with a word on why each was taken or left.
 
-    The fastest whose predicted loss, with what the paint leaves open, stays within the tolerance.
+    The fastest whose predicted loss, with what the paint leaves open, stays within the tolerance;
+    of those that are hardly slower the one that loses least.
     """
     chosen = choose_candidate(candidates, tolerance)
+    near = [one for one in candidates if _time(one) * (1 - MIN_SAVING) <= _time(chosen)]
+    chosen = min(near, key=lambda one: (one.loss + one.unsure, _time(one)))
     words = tuple(
         one.model_copy(update={"verdict": _verdict(one, chosen, tolerance)}) for one in candidates
     )
@@ -184,7 +187,11 @@ def _verdict(one: StrideCandidate, chosen: StrideCandidate, tolerance: float) ->
         return "too little paint to be sure"
     if one.loss and one.cost is not None and one.cost > 1 - MIN_SAVING:
         return "saves too little"
-    return "slower"
+    return "slower" if _time(one) > _time(chosen) else "saves too little"
+
+
+def _time(one: StrideCandidate) -> float:
+    return 1.0 if one.cost is None else one.cost
 
 
 def _between(energy: LabelEnergy, fine: int, coarse: int) -> float:

@@ -235,7 +235,8 @@ def _blocks(block: int) -> str:
 
 
 def _how(one: StrideCandidate) -> str:
-    return "with finer detail kept in channels, " if one.way == "polyphase" else ""
+    kept = one.way == "polyphase" and one.decoder and one.stride > FULL
+    return "with finer detail kept in channels, " if kept else ""
 
 
 def _saved(one: StrideCandidate) -> str:
