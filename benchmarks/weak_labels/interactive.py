@@ -214,7 +214,7 @@ def _scores(work: Work, test: Source) -> dict[str, Any]:
     def named(see: Callable[[str, Any], Any]) -> Callable[[Any], Any]:
         return lambda pixels: see(f"test {next(numbers)}", pixels)
 
-    steps, model, shown = session.steps, session.live_model(), session.source
+    steps, model, shown = session.steps, session.network_model(), session.source
     found = {"steps": steps, "source": shown, "test": score_masks(named(work.preview), test)}
     if shown == "network":
         return found | {"test_head": score_masks(named(work.by_head), test)}

@@ -24,11 +24,12 @@ class _Config(BaseModel):
 class NetworkConfig(_Config):
     """What network to build."""
 
-    network: Literal["deeplabv3plus", "deeplabv3", "dan"] = Field(
+    network: Literal["deeplabv3plus", "deeplabv3", "dan", "linear"] = Field(
         default="deeplabv3plus",
         title="Network",
         description="The architecture: 'deeplabv3' has no decoder, its logits are on the grid of "
-        "the encoder's end; 'dan' merges the encoder's stages step by step.",
+        "the encoder's end; 'dan' merges the encoder's stages step by step; 'linear' is one linear "
+        "map of all stages, as interactive mode previews with.",
     )
     form: Literal["light", "paper", "smp"] = Field(
         default="light",

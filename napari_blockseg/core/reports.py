@@ -86,6 +86,8 @@ class TrainDone(_Report):
     val_miou: float | None
     model: str
     stopped: bool = False
+    #: Of an interactive session: what previewed, and is the model.
+    source: PreviewSource | None = None
 
 
 class PredictProgress(_Report):

@@ -96,7 +96,7 @@ def new_stride(
     if init is not None and "decoder_stride" not in network.model_fields_set:
         stride = load_spec(model_folder(init)).network.stride
         return _chosen(network, kept_choice(stride, tolerance, str(init), resumed=False))
-    if network.network == "deeplabv3":
+    if network.network in ("deeplabv3", "linear"):
         return _chosen(network, only_choice(network.stride, tolerance, network.network))
     scale = data.grid.scale
     found = _first_analysis([init] if init else known_models, network, class_names, scale)

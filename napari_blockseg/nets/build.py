@@ -9,9 +9,15 @@ from napari_blockseg.nets.dan import build_dan
 from napari_blockseg.nets.deeplabv3 import build_deeplabv3
 from napari_blockseg.nets.deeplabv3plus import build_deeplabv3plus
 from napari_blockseg.nets.encoders import build_encoder
+from napari_blockseg.nets.linear import build_linear
 from napari_blockseg.nets.network import Network
 
-_BUILDERS = {"deeplabv3plus": build_deeplabv3plus, "deeplabv3": build_deeplabv3, "dan": build_dan}
+_BUILDERS = {
+    "deeplabv3plus": build_deeplabv3plus,
+    "deeplabv3": build_deeplabv3,
+    "dan": build_dan,
+    "linear": build_linear,
+}
 _NOT_FILES = ("imagenet", "none")
 
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: While training goes on, a preview is worth renewing this often, in seconds.
 _NEWS_SECONDS = 5.0
-#: A network behind a quick head is unsure of everything before about this many steps.
-_FIRST_STEPS = 50
 #: What a pressed button makes of the state until the worker answers.
 _CONTROLS = {"pause": "pausing", "resume": None, "stop": "stopping"}
 
@@ -232,7 +230,5 @@ class TrainJob(WorkerJob):
 
 
 def _knows_something(report: Any) -> bool:
-    """Whether a report of an interactive session tells that its network is worth asking."""
-    if isinstance(report, InteractivePreview):
-        return report.source == "network"
-    return isinstance(report, TrainStep) and report.step >= _FIRST_STEPS
+    """Whether a report of an interactive session tells that there is something to ask."""
+    return isinstance(report, InteractivePreview)

@@ -136,9 +136,9 @@ def test_the_network_learns_behind_pauses_and_is_kept(worker, painting, run):
     done = stop(worker, number)
     assert done["steps"] >= 2
     folder = painting.models_dir / "behind"
-    for one in (folder, folder / "last"):
-        assert (one / "model.json").exists()
-        assert (one / "model.safetensors").exists()
+    assert done["source"] == "interactive"
+    assert load_model(folder, "cpu").spec.network.network == "linear"
+    assert load_model(folder / "last", "cpu").spec.steps == done["steps"]
     again = worker.predict(painting.root, "scene_1", "behind")
     worker.wait_for("predict_done", again)
     taken = begin(worker, painting, "behind")
@@ -184,8 +184,9 @@ def test_strokes_come_in_while_the_network_learns_and_a_kill_loses_no_model(pain
         assert steps == list(range(1, len(steps) + 1))
     finally:
         worker.end()
-    for one in kept:
-        assert 1 <= load_model(one, "cpu").spec.steps <= len(steps) + 1
+    head, last = (load_model(one, "cpu") for one in kept)
+    assert head.spec.network.network == "linear"
+    assert 1 <= last.spec.steps <= len(steps) + 1
     assert "killed" in painting.runs()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from contextlib import closing
@@ -12,6 +13,7 @@ import torch
 
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization
@@ -33,6 +35,7 @@ from napari_blockseg.learn.interactive.holdout import MIN_TRAIN, SIDE, GrowingHo
 from napari_blockseg.learn.interactive.scoring import score
 from napari_blockseg.learn.interactive.session import Interactive
 from napari_blockseg.learn.interactive.view import Preview, View
+from napari_blockseg.learn.predict import predict
 
 CLASSES = make_classes(["smooth", "rough", "dark"])
 BLOCK, ROWS, COLS = 8, 120, 168
@@ -245,6 +248,52 @@ def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
     assert last.spec.network.decoder_stride == 4
     for name, tensor in foundation.network.state_dict().items():
         assert torch.equal(tensor, start[name]), name  # the next session begins where this one did
+
+
+@pytest.mark.parametrize("after", ["stopping", "a checkpoint"])
+def test_a_head_that_previews_is_kept_as_a_model_that_predicts_the_same(tmp_path, after):
+    torch.manual_seed(0)
+    # Its own: with three channels, on another encoder and output stride.
+    settings = {"encoder": "resnet18", "output_stride": 32, "weights": "none"}
+    foundation = Foundation(NetworkConfig(**settings), TRAIN, 3, len(CLASSES), None)
+    scene = Scene()
+    scene.image = np.concatenate([scene.image, scene.image[::-1], 255 - scene.image], -1)
+    scene.paint_truth()
+    ticks = itertools.count(0.0, 50.0)  # a checkpoint is due before every step
+    session = Interactive(
+        *(scene, foundation, CLASSES, BLOCK, TRAIN, tmp_path, View("a")),
+        clock=lambda: next(ticks) if after == "a checkpoint" else 0.0,
+    )
+    with closing(session.reports()) as reports:
+        preview, _ = until(reports, is_preview)
+        if after == "a checkpoint":
+            until(reports, lambda r: isinstance(r, TrainStep))
+            kept = load_model(tmp_path, "cpu")
+        live = session.live_model()
+    if after == "stopping":
+        kept = load_model(tmp_path, "cpu")
+    assert kept.spec.network.network == live.spec.network.network == "linear"
+    assert kept.spec.n_labelled_blocks == BlockLabels(scene.grid, scene.values["a"]).n_labelled
+    mask = predicted(kept, scene.image)
+    # Features are kept in half precision, a model computes them anew: a pixel may fall elsewhere.
+    assert (mask == preview.mask).mean() > 0.999
+    assert (preview.mask == scene.truth).mean() > 0.8
+    np.testing.assert_array_equal(predicted(live, scene.image), mask)
+    assert all(p.requires_grad for p in foundation.network.parameters())
+
+
+def predicted(model, image):
+    steps = predict(model, image)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value.mask
+
+
+def test_a_linear_network_cannot_learn_behind_the_head_that_it_is():
+    with pytest.raises(NetworkError, match="learns behind it"):
+        Foundation(NetworkConfig(network="linear", weights="none"), TRAIN, 1, 3, None)
 
 
 def test_strokes_come_between_while_it_scores(foundation, tmp_path, monkeypatch):

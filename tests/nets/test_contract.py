@@ -51,6 +51,7 @@ SETTINGS += [
     ({"network": "deeplabv3"}, (16, 32)),
     ({"network": "deeplabv3", "form": "paper", "output_stride": 8}, (8,)),
     ({"output_stride": 32, "truncate_aspp": True}, (16, 32)),
+    ({"network": "linear", "encoder": "mobilenetv2_100"}, (4, 16)),
 ]
 # Golden logits are named by what differs from these; a default that changes changes no name.
 USUAL = {field: info.default for field, info in NetworkConfig.model_fields.items()} | {

@@ -28,7 +28,7 @@ from napari_blockseg.cli.worker.messages import (
 from napari_blockseg.cli.worker.scheduler import Steps
 from napari_blockseg.core.errors import ImageError, ModelError
 from napari_blockseg.core.normalize import image_limits
-from napari_blockseg.core.reports import AnalysisDone, PredictDone, SuggestDone
+from napari_blockseg.core.reports import AnalysisDone, PredictDone, PreviewSource, SuggestDone
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -49,6 +49,8 @@ class Workbench:
         self._training: Training | None = None
         self._desk = InteractiveDesk(self._open)
         self._trained: Model | None = None
+        #: Of the last interactive session: what previewed, and steps of the network behind.
+        self._previewed: tuple[PreviewSource, int] | None = None
         self._trained_in: Path | None = None
         self._run = Path()
         self._project: tuple[Any, Project] | None = None
@@ -63,7 +65,7 @@ class Workbench:
         from napari_blockseg.learn.train import Training
 
         root = Path(request.project)
-        self._training = self._trained = None
+        self._training = self._trained = self._previewed = None
         self._trained_in = root
         self._project = None  # look again at which images are there
         project = self._open(root)
@@ -94,6 +96,7 @@ class Workbench:
         """Yield the messages of an interactive session; closing saves it."""
         root = Path(request.project)
         self._trained, self._trained_in, self._project = None, root, None
+        self._previewed = None
         self._run = self._open(root).models_dir / request.run
         check_folder_is_free(self._run)
         try:
@@ -110,15 +113,22 @@ class Workbench:
         self._desk.look(request)
 
     def _end_interactive(self) -> None:
-        """Keep the network for predictions."""
+        """Keep what previewed for predictions."""
         if self._desk.session is not None:
-            self._trained = self._desk.session.live_model()
+            session = self._desk.session
+            self._trained = session.live_model()
+            if self._trained is not None:
+                self._previewed = (session.source, session.steps)
         self._desk.end()
 
     def stopped_report(self) -> dict[str, Any]:
         """Return the message that ends a training that was stopped."""
         spec = self._trained.spec if self._trained is not None else None
-        return stopped_report(spec, self._run).model_dump()
+        report = stopped_report(spec, self._run)
+        if self._previewed is not None:
+            source, steps = self._previewed
+            report = report.model_copy(update={"source": source, "steps": steps})
+        return report.model_dump()
 
     def _end_training(self) -> None:
         """Keep the network for predictions; give back the memory of the rest."""

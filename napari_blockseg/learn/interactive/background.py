@@ -18,10 +18,11 @@ from napari_blockseg.learn.checkpoint import Model, ModelSpec, library_versions,
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.dataset import Dataset
 from napari_blockseg.learn.devices import mixed_precision
-from napari_blockseg.learn.interactive.features import FrozenEncoder, pixel_stage
+from napari_blockseg.learn.interactive.features import FrozenEncoder
 from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
 from napari_blockseg.learn.optim import MeanWeights, build_optimizer, set_learning_rate
+from napari_blockseg.nets.linear import pixel_stage
 from napari_blockseg.nets.network import Network, pad_to_multiple
 from napari_blockseg.nets.truncation import upsample
 

@@ -13,12 +13,13 @@ from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import TrainConfig
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice, PreviewSource, TrainStep, Validation
-from napari_blockseg.learn.checkpoint import Model
+from napari_blockseg.learn.checkpoint import Model, save_model
 from napari_blockseg.learn.data import TrainingImage, WorkingGrid
 from napari_blockseg.learn.interactive.background import FROM_HEAD, Background
 from napari_blockseg.learn.interactive.features import LRG
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.head import MAX_POINTS, QUICK_POINTS, Head, fitting
+from napari_blockseg.learn.interactive.headmodel import HeadModels
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
 from napari_blockseg.learn.interactive.scoring import (
     Score,
@@ -30,7 +31,7 @@ from napari_blockseg.learn.interactive.scoring import (
 )
 from napari_blockseg.learn.metrics_log import MetricsLog
 
-#: Folder of the last weights, in the model's: a model of its own.
+#: Folder of the network's last weights, in the model's: a model of its own.
 LAST = "last"
 
 #: Scores are renewed after this long, and after ten times what scoring took.
@@ -60,7 +61,8 @@ class Behind:
     config : TrainConfig
         How it learns.
     out : Path
-        Folder of its model: the best weights by held-out IoU, and in ``last`` the last ones.
+        Folder of what previews: the head, or the network's best weights by held-out IoU; and in
+        ``last`` the network's last ones.
     note : callable
         Takes (message, level) for what the user should know.
     clock : callable
@@ -91,6 +93,7 @@ class Behind:
         self._scores: dict[PreviewSource, Score] = {}
         self._teacher: Head | None = None
         self.source: PreviewSource = "interactive"
+        self._heads = HeadModels(foundation, painted, classes, config)
         self._best: float | None = None
         self._log: MetricsLog | None = None
         self._unlogged: list[TrainStep | Validation | Notice] = []
@@ -104,8 +107,19 @@ class Behind:
 
     @property
     def best(self) -> float | None:
-        """Held-out mIoU of the saved network, None before it was scored."""
+        """Held-out mIoU of the network whose weights were kept, None before any were."""
         return self._best
+
+    def shown(self, head: Head | None) -> Model | None:
+        """Return the model that previews, None before there is one."""
+        if self.source == "network":
+            return self.model()
+        return None if head is None else self._head_model(head)
+
+    def _head_model(self, head: Head) -> Model:
+        score = self._scores.get("interactive")
+        miou, iou = (None, {}) if score is None else (score.miou, score.iou)
+        return self._heads.model(head, miou, iou, self._clock() - self._started)
 
     def model(self) -> Model | None:
         """Return the network as it is now, None before it has learned anything."""
@@ -127,7 +141,7 @@ class Behind:
         start = self._clock()
         loss = network.learn(self._teacher_of(head))
         if start - self._saved > self._config.checkpoint_seconds:
-            self.save()
+            self.save(head)
         if loss is None:
             return None
         step = TrainStep(
@@ -232,7 +246,9 @@ class Behind:
             source=better,
             other_miou=other.miou,
         )
-        if network.miou is not None and (self._best is None or network.miou >= self._best):
+        takes_over = better == "network" and self.source != "network"
+        better_than_ever = self._best is None or (network.miou or 0.0) >= self._best
+        if better == "network" and (takes_over or better_than_ever):
             self._best = network.miou
             self._write(self._out, network.miou, network.iou)
         if better != self.source:
@@ -255,14 +271,21 @@ class Behind:
 
     # -- saving ----------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Save the last weights, as the best ones too while nothing was scored, and the log."""
+    def save(self, head: Head | None) -> None:
+        """Save what previews (of the network, its best weights are saved), the last ones, the log.
+
+        Parameters
+        ----------
+        head : Head or None
+            The present one.
+        """
         self._saved = self._clock()
+        if self.source == "interactive" and head is not None:
+            model = self._head_model(head)
+            save_model(self._out, model.spec, model.network.state_dict())
         if not self.steps:
             return
         self._write(self._out / LAST, None, {})
-        if self._best is None:
-            self._write(self._out, None, {})
         self._log = self._log or MetricsLog(self._out, 0)
         for report in self._unlogged:
             self._log.add(report)

@@ -27,11 +27,12 @@ from napari_blockseg.learn.data import WorkingGrid, working_band
 from napari_blockseg.learn.devices import mixed_precision
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.folding import fold_batch_norm
+from napari_blockseg.nets.linear import FINEST, pixel_stage
 from napari_blockseg.nets.network import ENCODER_REACH, MULTIPLE, pad_to_multiple, round_up
 from napari_blockseg.nets.truncation import to_stride
 
 #: Working pixels per cell of the low-resolution grid.
-LRG = 4
+LRG = FINEST
 #: Side of a tile, in working pixels.
 TILE = 1024
 #: Kept around a tile, so that what is interpolated inside never looks past its edge.
@@ -117,13 +118,6 @@ class FrozenEncoder:
             to_stride(one, stride, max(LRG, stride))
             for one, stride in zip(seen, strides, strict=True)
         ]
-
-
-def pixel_stage(images: Tensor) -> Tensor:
-    """Return mean and standard deviation of the pixels of each cell of the LRG."""
-    mean = F.avg_pool2d(images, LRG)
-    variance = F.avg_pool2d(images * images, LRG) - mean * mean
-    return torch.cat([mean, variance.clamp_min(0).sqrt()], 1)
 
 
 class PlaneFeatures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.learn.devices import pick_device
 from napari_blockseg.learn.interactive.features import FeatureMaker, FrozenEncoder, Store
 from napari_blockseg.nets.build import build_network
@@ -39,6 +40,11 @@ class Foundation:
         n_classes: int,
         store: Store | None,
     ) -> None:
+        if network.network == "linear":
+            raise NetworkError(
+                "Got network 'linear' for interactive mode, whose quick head is just that. Choose "
+                "the network that learns behind it: deeplabv3plus, dan or deeplabv3."
+            )
         # Nothing is known about the labels yet: 'auto' is the full grid.
         self.config = NetworkConfig(**network.model_dump() | {"decoder_stride": network.stride})
         self.network: Network = build_network(self.config, n_classes, n_channels)

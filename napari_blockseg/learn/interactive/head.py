@@ -92,10 +92,14 @@ class Head:
         """Return logits (n, classes) of points (n, channels)."""
         return (points - self.scaling.mean) * self.scaling.factor @ self.weight + self.bias
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Return weight (channels, classes) and bias (classes,) for features as they come."""
+        weight = self.weight * self.scaling.factor[:, None]
+        return weight, self.bias - self.scaling.mean @ weight
+
     def coarse(self, stages: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
         """Return logits (n, classes, rows, cols) on the LRG from stages (n, channels, ., .)."""
-        weight = self.weight * self.scaling.factor[:, None]
-        bias = self.bias - self.scaling.mean @ weight
+        weight, bias = self.folded()
         rows, cols = (length * strides[0] // LRG for length in stages[0].shape[-2:])
         total = bias.view(1, -1, 1, 1).expand(len(stages[0]), -1, rows, cols).clone()
         start = 0

@@ -138,7 +138,11 @@ class Interactive:
         return self._fitted.head
 
     def live_model(self) -> Model | None:
-        """Return the network as it is now, None before it has learned anything."""
+        """Return what previews as a model, None before anything can; it changes with time."""
+        return self._behind.shown(self.head)
+
+    def network_model(self) -> Model | None:
+        """Return the network behind as it is now, None before it has learned anything."""
         return self._behind.model()
 
     @property
@@ -148,7 +152,7 @@ class Interactive:
 
     @property
     def best(self) -> float | None:
-        """Held-out mIoU of the saved network, None before it was scored."""
+        """Held-out mIoU of the network whose weights were kept, None before any were."""
         return self._behind.best
 
     def reports(self) -> Generator[Report | None, None, None]:
@@ -169,7 +173,7 @@ class Interactive:
                     yield self._notices.pop(0)
                 yield from self._turn()
         finally:
-            self._behind.save()
+            self._behind.save(self.head)
 
     # -- one turn --------------------------------------------------------------------------------
 

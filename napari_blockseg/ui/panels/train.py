@@ -99,7 +99,7 @@ class TrainPanel(QWidget):
         self._state = "idle"
         self._resumable: str | None = None
         self._steps: int | None = None
-        self._previewer, self._by_head = "", False
+        self._previewer = ""
         self._pace = Pace()
         self.history = TrainingHistory()
         self._draw_timer = QTimer(self, interval=_DRAW_MS, singleShot=True)
@@ -319,7 +319,7 @@ class TrainPanel(QWidget):
 
     def _on_started(self, report: TrainStarted) -> None:
         self._steps = report.steps
-        self._previewer, self._by_head = "", False
+        self._previewer = ""
         if self._state == "starting":
             self.set_state("training")
         if not report.n_labelled_blocks:
@@ -331,8 +331,7 @@ class TrainPanel(QWidget):
             self.add_message("info", report.stride_choice.reason)
 
     def _on_preview(self, report: InteractivePreview) -> None:
-        self._by_head = report.source == "interactive"
-        who = "The quick head" if self._by_head else "The network"
+        who = "The quick head" if report.source == "interactive" else "The network"
         self._previewer = f"{who} previews, {report.seconds:.1f} s after the stroke"
         if self._moves():
             self.status.setText(self._previewer)
@@ -365,10 +364,11 @@ class TrainPanel(QWidget):
         return self._state == "training"
 
     def _on_done(self, report: TrainDone) -> None:
-        words = done_words(report, self._by_head)
+        words = done_words(report)
         self.status.setText(words)
         run = re.split(r"[/\\]", report.model)[-1]  # a path of the worker's machine, and long
-        self.add_message("info", f"{words}; saved as {run}" if report.steps else words)
+        saved = report.steps or report.source == "interactive"
+        self.add_message("info", f"{words}; saved as {run}" if saved else words)
 
     def _draw(self) -> None:
         self.canvas.show_history(self.history, self._session.classes, self._steps)

@@ -22,12 +22,15 @@ def started_words(report: TrainStarted) -> str:
     )
 
 
-def done_words(report: TrainDone, by_head: bool = False) -> str:
-    """Return how a training ended; `by_head` where a quick head, which is not kept, previewed."""
+def done_words(report: TrainDone) -> str:
+    """Return how a training ended, and what is kept of it."""
+    if report.source == "interactive":
+        return f"Stopped: the quick head that previewed is kept, {_score(report)}"
     if not report.steps:
         return "Stopped before the network had learned anything: no model is kept"
     how = "stopped" if report.stopped else "done"
-    score = "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"
-    if by_head:
-        score += " of the network, which is kept; the quick head is not kept"
-    return f"Training {how} after {report.steps} steps: {score}"
+    return f"Training {how} after {report.steps} steps: {_score(report)}"
+
+
+def _score(report: TrainDone) -> str:
+    return "no score" if report.val_miou is None else f"held-out mIoU {report.val_miou:.3f}"

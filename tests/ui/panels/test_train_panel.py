@@ -10,7 +10,6 @@ import pytest
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.reports import (
-    InteractivePreview,
     Notice,
     TrainDone,
     TrainStarted,
@@ -154,12 +153,14 @@ def test_a_run_without_a_step_promises_no_model(panel):
 
 @pytest.mark.parametrize("source", ["interactive", "network"])
 def test_who_stops_a_quick_preview_is_told_what_is_kept(panel, source):
-    preview = {"path": "p", "image_id": "a", "region": (0, 1, 0, 1), "seconds": 0.1, "classes": {}}
     panel.begin_run("run-1")
-    panel.add_report(InteractivePreview(source=source, **preview))
-    panel.add_report(TrainDone(steps=9, seconds=1, val_miou=0.3, model="m", stopped=True))
+    done = {"seconds": 1, "val_miou": 0.3, "model": "models/run-1", "stopped": True}
+    panel.add_report(TrainDone(steps=9 * (source == "network"), source=source, **done))
     assert "held-out mIoU 0.300" in panel.status.text()
-    assert ("the quick head is not kept" in panel.status.text()) == (source == "interactive")
+    assert ("the quick head that previewed is kept" in panel.status.text()) == (
+        source == "interactive"
+    )
+    assert "saved as run-1" in panel.messages.toPlainText()
 
 
 def test_an_unknown_state_is_refused(panel):
