@@ -46,6 +46,8 @@ class Run:
     pictures: list[tuple[float, np.ndarray]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     previewed: float = 0.0
+    #: When the last stroke ended.
+    released: float = 0.0
     source: str = ""
 
     @property
@@ -214,13 +216,15 @@ def paint(run: Run, mouse: Mouse, stroke: Stroke) -> None:
 
     QTest.keyClick(mouse.native, str(stroke.value))
     mouse.drag(stroke.start, stroke.stop, SECONDS)
+    run.released = run.now
 
 
 def settle(run: Run) -> None:
-    """Wait until a preview has come since now and no newer one follows it."""
+    """Wait until a preview has come since the last stroke and no newer one follows it."""
     run.dock.session.flush()
-    asked = run.now
-    wait_until(lambda: run.previewed > asked, PATIENCE, "a preview")
+    wait_until(lambda: run.previewed > 0, PATIENCE, "a preview")
+    # A quick one is there before the mouse is released, and a stroke need not change it.
+    wait_until(lambda: run.previewed > run.released, 3 * RESTS, "")
     wait_until(lambda: run.now - run.previewed > RESTS, 3 * RESTS, "")
 
 

@@ -32,7 +32,7 @@ from napari_blockseg.learn.interactive.head import (
     thinned,
 )
 from napari_blockseg.learn.interactive.holdout import MIN_TRAIN, SIDE, GrowingHoldout
-from napari_blockseg.learn.interactive.scoring import score
+from napari_blockseg.learn.interactive.scoring import can_tell, score
 from napari_blockseg.learn.interactive.session import Interactive
 from napari_blockseg.learn.interactive.view import Preview, View
 from napari_blockseg.learn.predict import predict
@@ -514,3 +514,19 @@ def test_what_was_gathered_before_a_stroke_is_not_gathered_again(foundation, mon
     assert not quick.open  # nothing has changed
     quick.update("a", plane, scene.grid, np.full_like(cells, -1))
     assert quick.n_points == 0
+
+
+def test_few_blocks_do_not_tell_two_apart():
+    truth = np.zeros(40 * 4, int)
+    wrong = lambda blocks: np.r_[np.ones(blocks * 4, int), truth[blocks * 4 :]]  # noqa: E731
+    assert not can_tell(truth, truth, truth, 4)
+    # One block, two: 100 % against 95 % of the points, and still nothing that chance would not do.
+    assert not can_tell(truth, truth, wrong(2), 4)
+    assert can_tell(truth, truth, wrong(3), 4)
+    assert can_tell(truth, wrong(3), truth, 4)
+    # Points of the same block are no witnesses of their own.
+    assert can_tell(truth, truth, wrong(2), 1)
+    # Six against four, of blocks that only one of them has right.
+    one, other = wrong(4), wrong(10)
+    one[20 * 4 : 24 * 4] = 1
+    assert not can_tell(truth, one, other, 4)

@@ -24,6 +24,7 @@ from napari_blockseg.learn.interactive.painted import PaintedPlanes
 from napari_blockseg.learn.interactive.scoring import (
     Score,
     Window,
+    can_tell,
     choose_windows,
     largest,
     network_says,
@@ -91,6 +92,7 @@ class Behind:
         self._network: Background | None = None
         self._unread: dict[str, None] = {}
         self._scores: dict[PreviewSource, Score] = {}
+        self._sure = False
         self._teacher: Head | None = None
         self.source: PreviewSource = "interactive"
         self._heads = HeadModels(foundation, painted, classes, config)
@@ -211,8 +213,11 @@ class Behind:
         if blind is None or model is None:
             return
         said = yield from network_says(model, windows)
-        self._scores["interactive"] = self._score(windows, self._head_says(blind, windows))
-        self._scores["network"] = self._score(windows, said)
+        by_head = self._head_says(blind, windows)
+        truth = np.concatenate([one.points.classes for one in windows])
+        for who, found in (("interactive", by_head), ("network", said)):
+            self._scores[who] = score(truth, found, self._classes, self._per_block)
+        self._sure = can_tell(truth, said, by_head, self._per_block)
         self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * (self._clock() - start))
         for report in self._choose(step):
             self._unlogged.append(report)
@@ -229,10 +234,6 @@ class Behind:
 
     def _head_says(self, head: Head, windows: Sequence[Window]) -> NDArray[np.int64]:
         return np.concatenate([largest(head.at(one.points.features)) for one in windows])
-
-    def _score(self, windows: Sequence[Window], said: NDArray[np.int64]) -> Score:
-        truth = np.concatenate([one.points.classes for one in windows])
-        return score(truth, said, self._classes, self._per_block)
 
     def _choose(self, step: int) -> Iterator[Validation | Notice]:
         network, head = self._scores["network"], self._scores["interactive"]
@@ -262,7 +263,7 @@ class Behind:
 
     def _better(self, network: float | None, head: float | None) -> PreviewSource:
         """Return who previews: the one that does, unless the other one is clearly ahead."""
-        if network is None or head is None:
+        if network is None or head is None or not self._sure:
             return self.source
         ahead = network - head
         if self.source == "network":

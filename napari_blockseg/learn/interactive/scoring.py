@@ -21,6 +21,8 @@ from napari_blockseg.nets.network import round_up
 #: Side of the windows in which the network is scored, in working pixels, without their context.
 WINDOW = 192
 CONTEXT = 128
+#: Standard deviations of chance beyond which one of two is held for the better one.
+SURE = 1.64
 #: Pixels that the network looks at for one score, context included.
 MAX_PIXELS = 16 * (WINDOW + 2 * CONTEXT) ** 2
 
@@ -94,6 +96,31 @@ def score(
     }
     known = [value for value in iou.values() if value is not None]
     return Score(float(np.mean(known)) if known else None, iou)
+
+
+def can_tell(
+    truth: NDArray[np.int64],
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
+    per_block: int,
+) -> bool:
+    """Return whether the points tell two classifiers apart, whichever is better.
+
+    Parameters
+    ----------
+    truth, one, other : (n,) int arrays
+        Class indices.
+    per_block : int
+        Points of one block; they are right or wrong together, so they count as one.
+
+    Notes
+    -----
+    McNemar's test (Psychometrika 12, 1947): of the blocks that only one of them has right, ``a``
+    and ``b``, chance alone gives ``|a - b| > 1.64 sqrt(a + b)`` one time in ten.
+    """
+    wins = float(((one == truth) & (other != truth)).sum()) / per_block
+    losses = float(((one != truth) & (other == truth)).sum()) / per_block
+    return abs(wins - losses) > SURE * (wins + losses) ** 0.5
 
 
 def choose_windows(points: Sequence[Points]) -> list[Window]:
