@@ -215,8 +215,10 @@ class Behind:
         said = yield from network_says(model, windows)
         by_head = self._head_says(blind, windows)
         truth = np.concatenate([one.points.classes for one in windows])
-        for who, found in (("interactive", by_head), ("network", said)):
-            self._scores[who] = score(truth, found, self._classes, self._per_block)
+        self._scores = {
+            "interactive": score(truth, by_head, self._classes, self._per_block),
+            "network": score(truth, said, self._classes, self._per_block),
+        }
         self._sure = can_tell(truth, said, by_head, self._per_block)
         self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * (self._clock() - start))
         for report in self._choose(step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -120,7 +121,7 @@ def can_tell(
     """
     wins = float(((one == truth) & (other != truth)).sum()) / per_block
     losses = float(((one != truth) & (other == truth)).sum()) / per_block
-    return abs(wins - losses) > SURE * (wins + losses) ** 0.5
+    return abs(wins - losses) > SURE * math.sqrt(wins + losses)
 
 
 def choose_windows(points: Sequence[Points]) -> list[Window]:
