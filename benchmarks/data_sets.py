@@ -91,16 +91,20 @@ class Source:
             yield stem, read_image(images[stem]).pixels, mask
 
 
+def finished(steps: Any) -> Any:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
 def score(model: Model, source: Source) -> dict[str, Any]:
     """Return the scores of a model on a split, over confusions summed over images."""
 
     def found(pixels: Any) -> Any:
-        steps = predict(model, pixels)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                return stop.value.mask
+        return finished(predict(model, pixels)).mask
 
     return score_masks(found, source)
 

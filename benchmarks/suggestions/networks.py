@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data_sets import Source, score
+from data_sets import Source, finished, score
 from painting import Annotator
 from plan import DATA, Cell
 
@@ -53,7 +53,7 @@ class Networks:
     def chances(self, model: Model, known: dict[str, Any]) -> list[PlaneChances]:
         """Return what a network says about the blocks of the training images."""
         return [
-            _finish(block_chances(model, one.image_id, one.pixels, one.labels))
+            finished(block_chances(model, one.image_id, one.pixels, one.labels))
             for one in self._annotator.images(known)
         ]
 
@@ -81,11 +81,3 @@ class Networks:
             device="cpu",
             checkpoint_seconds=3600,
         )
-
-
-def _finish(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from data_sets import Source
+from data_sets import Source, finished
 from plan import DATA, Cell
 from scipy import ndimage
 
@@ -83,7 +82,7 @@ def _suggested(
     total = round(SHARE * sum(image.labels.n_labelled for image in images))
     first = _drawn(images, SHARE * FIRST, seed)
     model = learn(first, work)
-    planes = [_finish(block_chances(model, i.image_id, i.pixels, i.labels)) for i in first]
+    planes = [finished(block_chances(model, i.image_id, i.pixels, i.labels)) for i in first]
     known = np.sum([image.labels.counts(n_classes) for image in first], axis=0)[1:]
     missing = total - int(known.sum())
     names = [info.name for info in model.spec.classes]
@@ -98,11 +97,3 @@ def _suggested(
         dataclasses.replace(image, labels=image.labels.with_values(values[image.image_id]))
         for image in first
     ]
-
-
-def _finish(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

@@ -59,10 +59,7 @@ def choose_stride(
     chosen = choose_candidate(candidates, tolerance)
     told = any(one.measured for one in candidates)
     reason = _reason(chosen, candidates, tolerance, scale)
-    if told:
-        reason += f" What {model} lost when its decoder was cut has been taken into account."
-    if energy.block > FULL:
-        reason += _blocks(block)
+    reason += _besides(energy, block, model if told else "")
     return StrideChoice(
         stride=chosen.stride,
         way=chosen.way,
@@ -117,10 +114,7 @@ def choose_grids(
     chosen, candidates = judged(candidates, tolerance)
     told = any(one.measured for one in candidates)
     reason = _reason_of_grids(chosen, candidates, tolerance, scale)
-    if told:
-        reason += f" What {model} lost when its decoder was cut has been taken into account."
-    if energy.block > FULL:
-        reason += _blocks(block)
+    reason += _besides(energy, block, model if told else "")
     return StrideChoice(
         stride=chosen.stride,
         way=chosen.way,
@@ -153,6 +147,14 @@ def only_choice(stride: int, tolerance: float, network: str) -> StrideChoice:
     """Return the choice for a network that has one stride."""
     reason = f"Decoder stride {stride}: {network} has no decoder whose grid could be chosen."
     return StrideChoice(stride=stride, grounds="only", reason=reason, tolerance=tolerance)
+
+
+def _besides(energy: LabelEnergy, block: int, model: str) -> str:
+    """Return what else was looked at: a model that was analysed, blocks that hide detail."""
+    text = ""
+    if model:
+        text = f" What {model} lost when its decoder was cut has been taken into account."
+    return text + _blocks(block) if energy.block > FULL else text
 
 
 def _too_little(energy: LabelEnergy) -> str:
