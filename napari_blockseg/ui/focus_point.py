@@ -1,10 +1,11 @@
-"""Bring a block into the middle of the view."""
+"""Bring a block into view: in the middle, or as near to it as leaves no part of the view blank."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import napari
@@ -17,6 +18,9 @@ _LEAST_WIDTH = 24.0
 
 def look_at(viewer: napari.Viewer, layer: BlockLabelsLayer, cell: tuple[int, ...]) -> None:
     """Center the view on a block, zoomed in as far as one needs to see and to hit it.
+
+    Of a block at the image's edge the view shows the inside, not what lies beyond: there is nothing
+    to judge it by. Where the image is smaller than the view, it comes into the middle itself.
 
     Parameters
     ----------
@@ -35,7 +39,37 @@ def look_at(viewer: napari.Viewer, layer: BlockLabelsLayer, cell: tuple[int, ...
     row, col = (world[axis - first] for axis in viewer.dims.displayed[-2:])
     # napari 0.9 moved the camera to the scene
     camera = getattr(viewer, "scene", viewer).camera
-    camera.center = (*camera.center[:-2], row, col)
     side = float(np.abs(layer.affine.scale[-2:]).min())
     if side * camera.zoom < _LEAST_WIDTH:
         camera.zoom = _LEAST_WIDTH / side
+    first, last = _bounds(layer, cell)
+    half = np.asarray(_canvas_size(viewer), dtype=float) / camera.zoom / 2
+    camera.center = (*camera.center[:-2], *_kept_inside(np.array([row, col]), half, first, last))
+
+
+def _bounds(
+    layer: BlockLabelsLayer, cell: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the first and last row and col of the image's plane, in world coordinates."""
+    grid = layer.grid  # its last row and col of blocks may end before they are whole
+    rows, cols = grid.pixel_rows / grid.block - 0.5, grid.pixel_cols / grid.block - 0.5
+    corners = [(*cell[:-2], row, col) for row in (-0.5, rows) for col in (-0.5, cols)]
+    world = np.array([layer.data_to_world(corner)[-2:] for corner in corners])
+    return world.min(0), world.max(0)
+
+
+def _canvas_size(viewer: napari.Viewer) -> tuple[float, float]:
+    """Return the height and width of the canvas in pixels of the screen."""
+    canvas = getattr(viewer, "canvas", None)  # napari 0.9; before, the viewer kept the size itself
+    return canvas.size if canvas is not None else viewer._canvas_size
+
+
+def _kept_inside(
+    center: NDArray[np.float64],
+    half: NDArray[np.float64],
+    first: NDArray[np.float64],
+    last: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return where to center a view that reaches `half` to each side, along each axis."""
+    inside = np.minimum(np.maximum(center, first + half), last - half)
+    return np.where(last - first > 2 * half, inside, (first + last) / 2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_blockseg.core.classes import make_classes
@@ -44,10 +44,6 @@ def opened(dock, tmp_path):
     return dock
 
 
-def middle_of(canvas) -> QPoint:
-    return QPoint(canvas.width() // 2, canvas.height() // 2)
-
-
 def outlined(dock) -> set:
     return {(one.row, one.col) for one in dock.jobs.suggestions.outlines.blocks}
 
@@ -58,6 +54,13 @@ def yellow_near(mouse, row, col) -> bool:
     picture = mouse.native.grab().toImage()
     colors = [picture.pixelColor(at.x() + i, at.y() + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     return any(c.red() > 200 and c.green() > 150 and c.blue() < 80 for c in colors)
+
+
+def nothing_blank_that_need_not_be(mouse) -> bool:
+    """Whether the image fills the canvas, or is in its middle, along each axis."""
+    first, last, canvas = mouse.at(-0.5, -0.5), mouse.at(ROWS - 0.5, COLS - 0.5), mouse.native
+    spans = (first.x(), last.x(), canvas.width()), (first.y(), last.y(), canvas.height())
+    return all((a <= 2 and b >= n - 2) or abs(a + b - n) <= 4 for a, b, n in spans)
 
 
 def test_find_jump_by_key_and_paint_by_mouse(opened, mouse_class, qtbot):
@@ -72,12 +75,13 @@ def test_find_jump_by_key_and_paint_by_mouse(opened, mouse_class, qtbot):
     assert viewer.layers.selection.active is session.labels_layer(), "painting goes on"
 
     mouse.key(Qt.Key.Key_N)
-    center = mouse.at(BLOCK + 7.5, 2 * BLOCK + 7.5) - middle_of(mouse.native)
-    assert center.manhattanLength() <= 4, "the block is in the middle of the canvas"
+    there = mouse.at(BLOCK + 7.5, 2 * BLOCK + 7.5)
+    assert mouse.native.rect().contains(there), "the block is in view"
+    assert nothing_blank_that_need_not_be(mouse)
     scale = mouse.at(0, BLOCK).x() - mouse.at(0, 0).x()
     assert scale >= 23, "and large enough to hit"
     assert box.list.currentRow() == 0
-    QTest.mouseClick(mouse.native, Qt.MouseButton.LeftButton, pos=middle_of(mouse.native))
+    QTest.mouseClick(mouse.native, Qt.MouseButton.LeftButton, pos=there)
     qtbot.waitUntil(lambda: box.list.count() == 2)
     assert session.labels().values[1, 2] == 1
     assert outlined(dock) == {(4, 7)}
@@ -85,9 +89,8 @@ def test_find_jump_by_key_and_paint_by_mouse(opened, mouse_class, qtbot):
     mouse.key(Qt.Key.Key_N)
     qtbot.waitUntil(lambda: session.image_id == "two")
     mouse = mouse_class(viewer, session.image_layer())
-    # the last row and column of blocks end with the image: what is centered is the whole block
-    center = mouse.at(6 * BLOCK + 7.5, 9 * BLOCK + 7.5) - middle_of(mouse.native)
-    assert center.manhattanLength() <= 4
+    assert mouse.native.rect().contains(mouse.at(ROWS - 1, COLS - 1)), "the last block is in view"
+    assert nothing_blank_that_need_not_be(mouse)
     assert outlined(dock) == {(6, 9)}
 
     QTest.keyClick(box.find, Qt.Key.Key_N)  # the keyboard is in the panel after a click there

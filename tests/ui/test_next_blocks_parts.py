@@ -35,10 +35,10 @@ def shown(shape, **transform):
     "transform", [{}, {"scale": (0.5, 0.5), "translate": (100, -30)}, {"rotate": 30}]
 )
 def test_a_block_comes_into_the_middle_whatever_the_transform(transform):
-    viewer, image, layer = shown((64, 96), **transform)
+    viewer, image, layer = shown((1600, 2400), **transform)
     camera_of(viewer).zoom = 0.1
-    look_at(viewer, layer, (2, 5))
-    expected = image.data_to_world((2 * 8 + 3.5, 5 * 8 + 3.5))
+    look_at(viewer, layer, (90, 140))
+    expected = image.data_to_world((90 * 8 + 3.5, 140 * 8 + 3.5))
     np.testing.assert_allclose(camera_of(viewer).center[-2:], expected)
     side = 8 * image.scale[-1]
     assert camera_of(viewer).zoom * side == pytest.approx(24), "a block is 24 screen pixels wide"
@@ -47,11 +47,38 @@ def test_a_block_comes_into_the_middle_whatever_the_transform(transform):
     assert camera_of(viewer).zoom == 50, "who has zoomed in stays there"
 
 
+@pytest.mark.parametrize(
+    ("cell", "middle"),
+    [
+        ((0, 0), (99.5, 149.5)),
+        ((199, 150), (1499.5, 1203.5)),
+        ((100, 299), (803.5, 2249.5)),
+        ((12, 18), (99.5, 149.5)),
+        ((13, 19), (107.5, 155.5)),
+    ],
+)
+def test_a_view_at_the_edge_shows_the_image_and_nothing_beside_it(cell, middle):
+    viewer, _, layer = shown((1600, 2400))
+    viewer.canvas.size = (600, 900)
+    camera_of(viewer).zoom = 3.0  # so 200 x 300 pixels of the image are in view
+    look_at(viewer, layer, cell)
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], middle)
+
+
+def test_an_image_smaller_than_the_view_is_in_the_middle_along_that_axis():
+    viewer, _, layer = shown((64, 2400))
+    viewer.canvas.size = (600, 900)
+    camera_of(viewer).zoom = 3.0
+    look_at(viewer, layer, (0, 299))
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], (31.5, 2249.5))
+
+
 def test_of_a_stack_the_plane_is_shown_too():
-    viewer, _, layer = shown((5, 64, 96), scale=(3, 1, 1))
-    look_at(viewer, layer, (4, 1, 1))
+    viewer, _, layer = shown((5, 800, 1200), scale=(3, 1, 1))
+    camera_of(viewer).zoom = 3.0
+    look_at(viewer, layer, (4, 50, 75))
     assert viewer.dims.current_step[0] == 4
-    np.testing.assert_allclose(camera_of(viewer).center[-2:], (11.5, 11.5))
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], (403.5, 603.5))
 
 
 @pytest.mark.parametrize(
