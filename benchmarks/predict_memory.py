@@ -53,6 +53,7 @@ SIZES = {
     "stub": ((2_000, 4_000), (8_000, 4_000)),
     "light": ((1024, 1024), (4096, 1024)),
     "wide": ((2_000, 8_000), (4_000, 8_000), (8_000, 8_000)),
+    "tall": ((4_000, 4_000), (8_000, 4_000), (16_000, 4_000), (32_000, 4_000)),
 }
 
 
@@ -145,7 +146,7 @@ def predict_one(kind: str, rows: int, cols: int) -> dict[str, Any]:
     """Predict one image of a kind."""
     if kind == "light":
         return predict_light(rows, cols, make_model())
-    if kind == "wide":
+    if kind in ("wide", "tall"):
         model = make_model(decoder_stride=8)
         spec = model.spec.model_copy(update={"block": 16, "scale": 0.5})
         return predict_light(rows, cols, Model(spec, model.network, model.device))

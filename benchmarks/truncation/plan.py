@@ -119,11 +119,14 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _ALL}
 SOFT = ("dan_4_soft",)
 
 #: What the targets hang on: all seeds, before anything else gets a second one.
-CLAIMS = ("paper_4", "paper_8_polyphase", "light_4", "smp")
+CLAIMS = (
+    *("paper_4", "paper_8_polyphase", "light_4", "smp"),
+    *("light_8_polyphase", "paper_os32_8_polyphase"),
+)
 #: What the rest of the curve hangs on.
 NEXT = (
-    *("paper_os32_8_polyphase", "light_8_polyphase", "light_os32", "light_halved"),
-    *("paper_16_polyphase", "dan_4", "dan_8_polyphase"),
+    *("light_os32", "light_halved", "paper_16_polyphase", "dan_4", "dan_8_polyphase"),
+    "light_os32_8_polyphase",
 )
 CORE = (
     *("light_8", "light_16", "light_16_polyphase", "paper_8", "paper_16"),
@@ -131,8 +134,7 @@ CORE = (
 )
 #: One seed, for information.
 ONCE = (
-    *("light_os32_8_polyphase", "light_os32_16_polyphase"),
-    *("paper_8_strided", "paper_8_lowpass", "dan_4_soft"),
+    *("light_os32_16_polyphase", "paper_8_strided", "paper_8_lowpass", "dan_4_soft"),
     *("resnet_4", "resnet_8_polyphase", "paper_os32", "paper_halved", "resnet_16_polyphase"),
     *("light_32", "light_32_polyphase", "paper_32", "paper_32_polyphase"),
     *("dan_32", "dan_32_polyphase"),

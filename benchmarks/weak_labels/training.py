@@ -10,7 +10,7 @@ from typing import Any
 
 from data_sets import Source, score
 from painting import painted, strokes
-from plan import DATA, RECIPES, Cell
+from plan import DATA, LENGTHS, RECIPES, Cell
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.reports import TrainStep
@@ -26,7 +26,7 @@ def train_config(cell: Cell, steps: int | None = None) -> TrainConfig:
     """Return how a cell is trained; only labels, recipe and seed differ within a data set."""
     data = DATA[cell.data]
     return TrainConfig(
-        steps=steps or data.steps,
+        steps=steps or round(data.steps * LENGTHS.get(cell.recipe, 1.0)),
         seed=cell.seed,
         crop=data.crop,
         scale=data.scale,
