@@ -36,7 +36,7 @@ def run_cell(cell: Cell, work: Path) -> dict[str, Any]:
         device="cpu",
         checkpoint_seconds=3600,
     )
-    network = NetworkConfig(decoder_stride=cell.decoder_stride)
+    network = NetworkConfig(decoder_stride=cell.decoder_stride, shortcut=False)
     folder = work / cell.name / "model"
     losses = _train(images, source.classes, network, config, folder)
     trained = time.monotonic() - started

@@ -36,7 +36,7 @@ from napari_blockseg.learn.interactive.head import (
     thinned,
 )
 
-NETWORK = NetworkConfig(decoder_stride=4)
+NETWORK = NetworkConfig(decoder_stride=4, shortcut=False)
 #: Labelled points that a fit looks at. Interactive mode takes 4,000 at once and 20,000 later.
 POINTS = 8_000
 #: Images that channels are standardized by, as many as interactive mode takes.
@@ -88,7 +88,10 @@ class Heads:
         """Return the head of the blocks that are labelled, from about `POINTS` points of them."""
         lookup = class_lookup(self._classes)
         labels = {one.image_id: one.labels.values for one in self._annotator.images(known)}
-        found = {stem: label_points(lookup[v], self._grid) for stem, v in labels.items()}
+        found = {
+            stem: label_points(lookup[v], self._grid.side / self._grid.split)
+            for stem, v in labels.items()
+        }
         classes = np.concatenate([of for _, of in found.values()])
         chosen = thinned(classes, POINTS)
         ends = np.cumsum([len(of) for _, of in found.values()])

@@ -15,7 +15,7 @@ from napari_blockseg.learn.checkpoint import Model, load_model
 from napari_blockseg.learn.train import train
 from napari_blockseg.learn.uncertainty import block_chances
 
-NETWORK = NetworkConfig(decoder_stride=4)
+NETWORK = NetworkConfig(decoder_stride=4, shortcut=False)
 
 
 class Networks:

@@ -58,7 +58,7 @@ class SmpNetwork(nn.Module):
 
 def make_network(variant: Variant) -> SmpNetwork | AtScale:
     """Return a variant with random weights, in training form; it takes images of full size."""
-    config = NetworkConfig(**{**variant.network, "weights": "none"})
+    config = NetworkConfig(**{"shortcut": False, **variant.network, "weights": "none"})
     if variant.real_smp:
         return SmpNetwork(config.encoder)
     return AtScale(build_network(config, N_CLASSES), variant.scale)

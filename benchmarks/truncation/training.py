@@ -26,7 +26,10 @@ def run_cell(cell: Cell, work: Path) -> dict[str, Any]:
         TrainingImage(stem, pixels, BlockLabels.from_mask(mask, 1, len(source.classes)))
         for stem, pixels, mask in source.pairs()
     ]
-    config, network = train_config(cell), NetworkConfig(**VARIANTS[cell.variant].network)
+    config, network = (
+        train_config(cell),
+        NetworkConfig(**{"shortcut": False, **VARIANTS[cell.variant].network}),
+    )
     folder = work / cell.name / "model"
     losses, steps = [], []
     for report in train(images, source.classes, network, config, out=folder):

@@ -4,6 +4,7 @@
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels screen --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels train --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels equal --minutes 75
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels shortcut --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels peers --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels interactive --minutes 75
     OMP_NUM_THREADS=1 python benchmarks/weak_labels cost
@@ -11,7 +12,8 @@
 
 `adopt` takes cells over that the spectral study has trained with the same settings. `screen` tries
 every loss on one data set, `train` compares the chosen ones with dense masks on all, `equal` asks
-what pseudo-labels are worth where the plain loss gets their time in steps, `peers` fits forests and
+what pseudo-labels are worth where the plain loss gets their time in steps, `shortcut` trains the
+network that begins as a linear head, `peers` fits forests and
 linear heads to the same labels, `interactive` has an interactive session work on them for 3, 30 and
 300 seconds of processor time. Each makes the cells that have no result yet, in the order of
 ``plan.py``, and starts none that would not end in time; run it again to go on. `cost` measures what
@@ -34,13 +36,22 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from cells import make_missing, write_cell
 from data_sets import VARIABLE
-from plan import Cell, equal_cells, interactive_cells, peer_cells, screen_cells, train_cells
+from plan import (
+    Cell,
+    equal_cells,
+    interactive_cells,
+    peer_cells,
+    screen_cells,
+    shortcut_cells,
+    train_cells,
+)
 
 RESULTS = Path(__file__).parent.parent / "results" / "weak_labels"
 CELLS = {
     "screen": screen_cells,
     "train": train_cells,
     "equal": equal_cells,
+    "shortcut": shortcut_cells,
     "peers": peer_cells,
     "interactive": interactive_cells,
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_sets import Source, score
 from painting import painted, strokes
-from plan import DATA, LENGTHS, RECIPES, Cell
+from plan import DATA, LENGTHS, RECIPES, WITH_SHORTCUT, Cell
 
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.reports import TrainStep
@@ -18,7 +18,7 @@ from napari_blockseg.learn.checkpoint import Model, load_model
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.train import train
 
-NETWORK = NetworkConfig(decoder_stride=4)
+NETWORK = NetworkConfig(decoder_stride=4, shortcut=False)
 SPECTRAL = Path(__file__).parent.parent / "results" / "spectral_study"
 
 
@@ -36,6 +36,11 @@ def train_config(cell: Cell, steps: int | None = None) -> TrainConfig:
         checkpoint_seconds=3600,
         **RECIPES[cell.recipe],
     )
+
+
+def network_config(cell: Cell) -> NetworkConfig:
+    """Return the network that a cell trains."""
+    return NETWORK.model_copy(update={"shortcut": cell.recipe in WITH_SHORTCUT})
 
 
 def run_cell(cell: Cell, work: Path, steps: int | None = None) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def run_cell(cell: Cell, work: Path, steps: int | None = None) -> dict[str, Any]
     def learn(images: list[TrainingImage], out: Path) -> Model:
         losses.clear()
         cpu.clear()
-        for report in train(images, classes, NETWORK, config, out=out):
+        for report in train(images, classes, network_config(cell), config, out=out):
             if isinstance(report, TrainStep) and report.loss is not None:
                 losses.append(report.loss)
                 cpu.append(time.process_time())
@@ -73,7 +78,7 @@ def run_cell(cell: Cell, work: Path, steps: int | None = None) -> dict[str, Any]
         "cell": cell.to_dict(),
         "classes": [info.name for info in classes],
         "train": config.model_dump(mode="json"),
-        "network": NETWORK.model_dump(mode="json"),
+        "network": network_config(cell).model_dump(mode="json"),
         "labelled_blocks": sum(image.labels.n_labelled for image in images),
         "strokes": strokes(images, len(classes)),
         "blocks_of_class": [int(n) for n in sum(i.labels.counts(len(classes)) for i in images)[1:]],
@@ -99,7 +104,7 @@ def adopted(cell: Cell) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     same = TrainConfig(**found["train"]) == train_config(cell)
-    if not same or NetworkConfig(**found["network"]) != NETWORK:
+    if not same or NetworkConfig(**({"shortcut": False} | found["network"])) != NETWORK:
         return None
     kept = {key: value for key, value in found.items() if key not in ("losses", "owned_blocks")}
     images = painted(cell)

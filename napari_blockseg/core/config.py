@@ -81,6 +81,13 @@ class NetworkConfig(_Config):
         "paper form: with it, tiles and whole images need not agree.",
     )
 
+    shortcut: bool | None = Field(
+        default=None,
+        title="Shortcut",
+        description="Whether a linear map of all the encoder's stages is added to the decoder's "
+        "logits; training begins with a quick fit of it. By default in light form only.",
+    )
+
     @field_validator("decoder_stride", mode="before")
     @classmethod
     def _stride_from_text(cls, value: Any) -> Any:
@@ -90,6 +97,13 @@ class NetworkConfig(_Config):
     def _smp_is_deeplab(self) -> NetworkConfig:
         if self.form == "smp" and self.network != "deeplabv3plus":
             raise ValueError(f"form 'smp' is one of deeplabv3plus; {self.network} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _shortcut_is_beside_a_decoder(self) -> NetworkConfig:
+        if self.shortcut and (self.network == "linear" or self.form == "smp"):
+            what = "network 'linear'" if self.network == "linear" else "form 'smp'"
+            raise ValueError(f"{what} has no shortcut; take deeplabv3plus or dan in another form")
         return self
 
     @model_validator(mode="after")
@@ -107,6 +121,13 @@ class NetworkConfig(_Config):
         """The decoder stride in pixels; 'auto', where nothing was chosen, is the full grid."""
         stride = 4 if self.decoder_stride == "auto" else self.decoder_stride
         return max(stride, self.output_stride) if self.network == "deeplabv3" else stride
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether the shortcut is built."""
+        if self.shortcut is None:
+            return self.form == "light" and self.network in ("deeplabv3plus", "dan")
+        return self.shortcut
 
     @property
     def pools_image(self) -> bool:

@@ -28,6 +28,8 @@ from napari_blockseg.nets.network import Network
 from napari_blockseg.nets.truncation import fit_ways
 
 FORMAT_VERSION = 1
+#: What networks were before a model said so.
+OLDER_NETWORK = {"truncation": "area", "shortcut": False}
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
 
@@ -64,8 +66,8 @@ class ModelSpec(BaseModel):
 
     @field_validator("network", mode="before")
     @classmethod
-    def _older_models_were_truncated_by_means(cls, value: Any) -> Any:
-        return {"truncation": "area"} | value if isinstance(value, dict) else value
+    def _older_models_said_less(cls, value: Any) -> Any:
+        return OLDER_NETWORK | value if isinstance(value, dict) else value
 
     @property
     def grid(self) -> WorkingGrid:
@@ -238,7 +240,9 @@ def load_initial_weights(
         for new, info in enumerate(classes)
         if info.name in old_names
     ]
-    for key in [key for key in own if key.startswith("decoder.head.")]:
+    for key in [key for key in own if key.startswith("shortcut.")]:
+        given.setdefault(key, own[key])  # of a model without one it is zero: nothing is added
+    for key in [key for key in own if key.startswith(("decoder.head.", "shortcut."))]:
         if key in given and given[key].shape[1:] == own[key].shape[1:]:
             merged = own[key].clone()
             for new, old in matches:

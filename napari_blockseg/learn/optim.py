@@ -13,19 +13,22 @@ from napari_blockseg.nets.network import Network
 
 # Pretrained layers need smaller steps than the fresh decoder.
 ENCODER_SHARE = 0.3
+# The shortcut is fitted before, and looks at features that are not normalized.
+SHORTCUT_SHARE = 0.1
+SHARES = {"encoder": ENCODER_SHARE, "shortcut": SHORTCUT_SHARE}
 WARM_UP = 0.1
 MEAN_DECAY = 0.99
 _END_SHARE = 0.01
 
 
 def build_optimizer(network: Network, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW with a smaller rate for a pretrained encoder and no decay on biases and norms.
+    """Return AdamW with smaller rates for encoder and shortcut, no decay on biases and norms.
 
     Each parameter group has a ``share`` of the learning rate.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        share = ENCODER_SHARE if name.startswith("encoder.") else 1.0
+        share = SHARES.get(name.split(".")[0], 1.0)
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((share, decay), []).append(parameter)
     return torch.optim.AdamW(

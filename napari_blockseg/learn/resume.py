@@ -156,8 +156,11 @@ def load_state(
         ) from error
     if about["format_version"] > _FORMAT_VERSION:
         raise ModelError(f"{path} comes from a newer napari-blockseg; update this one.")
-    # A run of an older version lacks the fields that came since: they have their defaults.
-    before = checked(NetworkConfig, about["network"])
+    # A run of an older version lacks the fields that came since: they have their defaults. But
+    # there was no shortcut then, and what goes on has none either.
+    missing = {} if "shortcut" in about["network"] else {"shortcut": False}
+    before = checked(NetworkConfig, missing | about["network"])
+    network = network.model_copy(update=missing)
     # Whether a stride was given or chosen is all the same; 'auto' goes on with what there is.
     same: dict[str, Any] = {"decoder_stride": before.stride}
     old = before.model_copy(update=same)

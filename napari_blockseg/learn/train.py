@@ -20,6 +20,7 @@ from napari_blockseg.core.reports import (
     TrainStep,
     Validation,
 )
+from napari_blockseg.learn.beginning import begin_with_shortcut, crops_to_look_at
 from napari_blockseg.learn.checkpoint import (
     Model,
     ModelSpec,
@@ -31,6 +32,7 @@ from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.dataset import Dataset
 from napari_blockseg.learn.descent import Descent
 from napari_blockseg.learn.devices import free_memory, is_out_of_memory, pick_device
+from napari_blockseg.learn.interactive.features import FrozenEncoder
 from napari_blockseg.learn.kept import CheckpointKeeper
 from napari_blockseg.learn.losses import class_weights
 from napari_blockseg.learn.metrics_log import MetricsLog
@@ -167,6 +169,8 @@ class Training:
             said = load_initial_weights(self._network, classes, self._data.n_channels, init)
             self._note(said)
         self._network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if init is None and state is None:
+            self._begin()
         self._descent = Descent(self._network, config, self._device)
         self._mean = self._descent.mean
         if state is not None:
@@ -183,6 +187,17 @@ class Training:
         data = Dataset(images, self._classes, self._config, state.rng, state.holdout, self._note)
         state.holdout = data.holdout
         return data
+
+    def _begin(self) -> None:
+        """Fit the shortcut to the labels; the crops of the steps are those that come without it."""
+        if self._network.shortcut is None:
+            return
+        state, config = self._state, self._config
+        drawn_until = state.rng.bit_generator.state, state.torch_rng
+        frozen = FrozenEncoder(self._network.encoder, self._network_config, self._device)
+        with state.own_randomness():
+            begin_with_shortcut(self._network, frozen, self._data.sampler, crops_to_look_at(config))
+        state.rng.bit_generator.state, state.torch_rng = drawn_until
 
     def _shrink(self, images: Sequence[TrainingImage], input_scale: float) -> TrainConfig:
         """Begin anew at a smaller working scale, as if that had been asked for."""

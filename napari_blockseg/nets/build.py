@@ -64,7 +64,10 @@ def build_network(config: NetworkConfig, n_classes: int, n_channels: int = 3) ->
     if config.form == "smp":
         return _build_smp(config, n_classes, n_channels)
     encoder = build_encoder(config.encoder, config.weights, n_channels, config.output_stride)
-    return builder(encoder, config, n_classes)
+    network = builder(encoder, config, n_classes)
+    if config.has_shortcut:
+        network.add_shortcut(n_classes)
+    return network
 
 
 def _build_smp(config: NetworkConfig, n_classes: int, n_channels: int) -> Network:

@@ -1,45 +1,14 @@
-"""A linear head on an encoder's stages: what interactive mode previews with, as a network.
-
-Each stage is mapped on its own grid by a 1x1 convolution and the logits are interpolated, which
-gives what interpolating the features would: both are linear. Mean and standard deviation of the
-pixels of each cell are a stage of their own, for colors and textures that the encoder makes nothing
-of.
-"""
+"""A linear head on an encoder's stages: what interactive mode previews with, as a network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.modules import initialize
 from napari_blockseg.nets.network import ENCODER_REACH, Network, round_up
-from napari_blockseg.nets.truncation import to_stride, upsample
-
-#: Working pixels per cell of the finest grid that a stage is looked at.
-FINEST = 4
-
-
-def pixel_stage(images: Tensor) -> Tensor:
-    """Return mean and standard deviation of the pixels of each cell of `FINEST` x `FINEST`.
-
-    Parameters
-    ----------
-    images : (n, channels, rows, cols) tensor
-        In 0..1.
-
-    Returns
-    -------
-    (n, 2 channels, rows / 4, cols / 4) tensor
-    """
-    mean = F.avg_pool2d(images, FINEST)
-    variance = F.avg_pool2d(images * images, FINEST) - mean * mean
-    return torch.cat([mean, variance.clamp_min(0).sqrt()], 1)
+from napari_blockseg.nets.stages import FINEST, LinearHead, pixel_stage
 
 
 class PixelsAndStages(Encoder):
@@ -60,38 +29,6 @@ class PixelsAndStages(Encoder):
         """Return the stages of images (n, channels, rows, cols) in 0..1, that of pixels first."""
         # A root has no gradient at 0, and nothing learns here.
         return [pixel_stage(images.detach()), *super().forward(images)]
-
-
-class LinearHead(nn.Module):
-    """One linear map of all stages to logits.
-
-    Parameters
-    ----------
-    channels, strides : sequence of int
-        Of the stages; those finer than the grid are averaged to it.
-    n_classes : int
-        Channels of the logits.
-    stride : int
-        Pixels per cell of the grid.
-    """
-
-    def __init__(
-        self, channels: Sequence[int], strides: Sequence[int], n_classes: int, stride: int
-    ) -> None:
-        super().__init__()
-        self._strides, self._stride = tuple(strides), stride
-        self._starts = tuple(sum(channels[:index]) for index in range(len(channels) + 1))
-        self.head = nn.Conv2d(sum(channels), n_classes, 1)
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Return logits on the grid from the stages."""
-        total = self.head.get_parameter("bias").view(1, -1, 1, 1)
-        parts = zip(features, self._strides, pairwise(self._starts), strict=True)
-        for stage, stride, (start, stop) in parts:
-            grid = max(stride, self._stride)
-            logits = F.conv2d(to_stride(stage, stride, grid), self.head.weight[:, start:stop])
-            total = total + upsample(logits, grid // self._stride)
-        return total
 
 
 def build_linear(encoder: Encoder, config: NetworkConfig, n_classes: int) -> Network:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.nets.encoders import Encoder
+from napari_blockseg.nets.stages import FINEST, LinearHead, pixel_stage
 from napari_blockseg.nets.truncation import upsample
 
 MULTIPLE = 32
@@ -34,6 +35,11 @@ class Network(nn.Module):
     logits_stride : int, optional
         Pixels per cell of the coarse logits; by default those of the decoder's grid. A decoder can
         give several logits a cell.
+
+    Attributes
+    ----------
+    shortcut : LinearHead or None
+        What is added to the decoder's logits; see :meth:`add_shortcut`.
     """
 
     def __init__(
@@ -53,6 +59,21 @@ class Network(nn.Module):
         self.halo = halo
         self.align_corners = align_corners
         self.logits_stride = logits_stride or decoder_stride
+        self.shortcut: LinearHead | None = None
+        #: All coarse logits pass through: whoever wants them listens here.
+        self.logits = nn.Identity()
+
+    def add_shortcut(self, n_classes: int) -> None:
+        """Add a linear map of the pixels and of every stage of the encoder, on the decoder's grid.
+
+        It starts at zero. Its weights can be found in seconds with the encoder as it is (they are a
+        convex problem), so that the decoder has to learn only what a linear map cannot say.
+        """
+        channels = (2 * self.encoder.n_channels, *self.encoder.channels)
+        strides = (FINEST, *self.encoder.strides)
+        self.shortcut = LinearHead(channels, strides, n_classes, self.decoder_stride)
+        for parameter in self.shortcut.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, classes, rows, cols) for images (n, channels, rows, cols) in 0..1."""
@@ -79,8 +100,19 @@ class Network(nn.Module):
                 f"{self.encoder.n_channels}, rows, cols). Give images with "
                 f"{self.encoder.n_channels} channel(s) or build a network for yours."
             )
-        logits: Tensor = self.decoder(self.encoder(pad_to_multiple(images, MULTIPLE)))
-        return logits
+        padded = pad_to_multiple(images, MULTIPLE)
+        return self.decode(padded, self.encoder(padded))
+
+    def decode(self, images: Tensor, features: list[Tensor]) -> Tensor:
+        """Return coarse logits from images, sides multiples of 32, and the encoder's features."""
+        logits: Tensor = self.decoder(features)
+        if self.shortcut is None:
+            return self.logits(logits)  # type: ignore[no-any-return]
+        # A root, that of the deviation, has no gradient at 0, and pixels do not learn.
+        linear: Tensor = self.shortcut([pixel_stage(images.detach()), *features])
+        added = upsample(linear, self.decoder_stride // self.logits_stride)
+        # Summed in single precision, kept in that of the decoder.
+        return self.logits(logits + added.to(logits.dtype))  # type: ignore[no-any-return]
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:

@@ -359,7 +359,7 @@ def test_points_are_the_centers_of_the_cells_that_a_block_covers(block, scale, a
     grid = WorkingGrid.for_scale(block, scale)
     cells = np.full((4, 5), -1, np.int16)
     cells[2, 3] = 7
-    places, classes = label_points(cells, grid)
+    places, classes = label_points(cells, grid.side / grid.split)
     assert classes.tolist() == [7] * along**2
     side = grid.side / grid.split
     np.testing.assert_allclose(places.mean(0), [2.5 * side, 3.5 * side])

@@ -26,7 +26,8 @@ def messages(reports):
 def test_it_learns(trained):
     out, reports = trained
     losses = [report.loss for report in of_type(reports, "train_step")]
-    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    assert np.mean(losses[:5]) < 0.3, "the shortcut knows much before the first step"
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5]), "and the steps teach more"
     done = reports[-1]
     assert done.type == "train_done"
     assert done.val_miou > 0.7

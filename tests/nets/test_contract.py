@@ -52,13 +52,26 @@ SETTINGS += [
     ({"network": "deeplabv3", "form": "paper", "output_stride": 8}, (8,)),
     ({"output_stride": 32, "truncate_aspp": True}, (16, 32)),
     ({"network": "linear", "encoder": "mobilenetv2_100"}, (4, 16)),
+    ({"shortcut": True}, STRIDES),
+    ({"shortcut": True, "truncation": "polyphase"}, (8,)),
+    ({"shortcut": True, "network": "dan"}, (4,)),
+    ({"shortcut": True, "network": "deeplabv3"}, (16,)),
 ]
 # Golden logits are named by what differs from these; a default that changes changes no name.
 USUAL = {field: info.default for field, info in NetworkConfig.model_fields.items()} | {
-    "truncation": "area"
+    "truncation": "area",
+    "shortcut": False,
 }
 CONFIGS = [
-    NetworkConfig(**{"truncation": "area", "weights": "none", "decoder_stride": stride, **settings})
+    NetworkConfig(
+        **{
+            "truncation": "area",
+            "shortcut": False,
+            "weights": "none",
+            "decoder_stride": stride,
+            **settings,
+        }
+    )
     for settings, strides in SETTINGS
     for stride in strides
 ]

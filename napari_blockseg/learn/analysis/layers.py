@@ -60,7 +60,7 @@ class LayerProbe:
     features : list of (n, channels, rows, cols) tensors
         The encoder's of the last pass.
     coarse : (n, K, cell rows, cell cols) tensor
-        Logits of the last pass on the decoder's grid.
+        Coarse logits of the last pass.
     """
 
     def __init__(self, network: Network) -> None:
@@ -73,13 +73,15 @@ class LayerProbe:
     def listening(self) -> Iterator[list[Seen]]:
         """Yield a list that fills with every layer's output, in the order of computing."""
         self._seen = []
-        encoder, decoder = self._network.encoder, self._network.decoder
+        network = self._network
         handles = [
-            encoder.register_forward_hook(self._on_encoder),
-            decoder.register_forward_hook(self._on_decoder),
+            network.encoder.register_forward_hook(self._on_encoder),
+            network.logits.register_forward_hook(self._on_logits),
         ]
-        for child, module in _children(decoder):
+        for child, module in _children(network.decoder):
             name, stage = _NAMES.get(child, (child, "decoder"))
+            if child == "head" and network.shortcut is not None:
+                module = network.logits  # not what the decoder alone says
             handles.append(module.register_forward_hook(partial(self._on_layer, name, stage)))
         try:
             yield self._seen
@@ -92,7 +94,7 @@ class LayerProbe:
         for number, output in enumerate(outputs, start=1):
             self._take(f"encoder stage {number}", "encoder", output)
 
-    def _on_decoder(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def _on_logits(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.coarse = output
 
     def _on_layer(self, name: str, stage: str, module: nn.Module, inputs: Any, output: Any) -> None:

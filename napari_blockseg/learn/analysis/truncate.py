@@ -13,7 +13,7 @@ from napari_blockseg.learn.analysis.observe import ScoreSum
 from napari_blockseg.learn.analysis.pieces import Piece
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.nets.build import build_network
-from napari_blockseg.nets.network import Network
+from napari_blockseg.nets.network import MULTIPLE, Network, pad_to_multiple
 from napari_blockseg.nets.truncation import fit_ways
 
 #: How much mIoU may fall, and by what share the cross-entropy may rise (or by how many nats, where
@@ -31,7 +31,7 @@ class Trials:
     Parameters
     ----------
     model : Model
-        Its decoder's weights are taken; they do not depend on the stride.
+        The weights of its decoder and shortcut are taken; they do not depend on the stride.
     """
 
     def __init__(self, model: Model) -> None:
@@ -41,7 +41,7 @@ class Trials:
         # A network without a decoder has no stride finer than its encoder's end.
         networks = {s: network for s, network in networks.items() if network.decoder_stride == s}
         n_classes, spread = len(model.spec.classes), model.network.align_corners
-        self._decoders = {stride: network.decoder for stride, network in networks.items()}
+        self._networks = networks
         self.scores = {
             stride: ScoreSum(n_classes, stride, spread, network.logits_stride)
             for stride, network in networks.items()
@@ -61,11 +61,12 @@ class Trials:
         piece : Piece
             What they are of.
         """
-        for stride, decoder in self._decoders.items():
+        image = pad_to_multiple(piece.image[None].float(), MULTIPLE).to(self._device)
+        for stride, network in self._networks.items():
             logits = coarse
             if stride != self._trained:
                 with torch.inference_mode(False), torch.no_grad():
-                    logits = decoder(features)[0].float().cpu()
+                    logits = network.decode(image, features)[0].float().cpu()
             self.scores[stride].add(logits, piece)
 
     def results(self) -> tuple[TruncationTrial, ...]:
@@ -93,11 +94,12 @@ def _network(model: Model, stride: int) -> Network:
     # Building draws weights that are not wanted, from everybody's generator.
     with torch.random.fork_rng(devices=[]):
         network = build_network(config, len(spec.classes), spec.n_channels)
-    decoder = network.decoder
+    decoder, shortcut = network.decoder, network.shortcut
     decoder.load_state_dict(fit_ways(model.network.decoder.state_dict(), decoder))
-    decoder.to(device=model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decoder.eval().requires_grad_(False)
-    return network
+    if shortcut is not None and model.network.shortcut is not None:
+        shortcut.load_state_dict(model.network.shortcut.state_dict())
+    network.to(device=model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def recommend_stride(trials: Sequence[TruncationTrial], trained: int) -> tuple[int | None, str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.learn.beginning import put_head
 from napari_blockseg.learn.checkpoint import Model, ModelSpec, library_versions, save_model
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.dataset import Dataset
@@ -22,8 +23,8 @@ from napari_blockseg.learn.interactive.features import FrozenEncoder
 from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
 from napari_blockseg.learn.optim import MeanWeights, build_optimizer, set_learning_rate
-from napari_blockseg.nets.linear import pixel_stage
 from napari_blockseg.nets.network import Network, pad_to_multiple
+from napari_blockseg.nets.stages import pixel_stage
 from napari_blockseg.nets.truncation import upsample
 
 #: Steps in which only the decoder learns, from the labels and from what the head says.
@@ -43,9 +44,10 @@ Note = Callable[[str, str], None]
 class Background:
     """A network that learns from block labels piece by piece, beginning with a head.
 
-    Its first steps teach the decoder what the head has found, on the frozen features, for every
-    pixel of a crop, labelled or not; then all of it learns from the labels. Batch norm of the
-    encoder stays fixed.
+    A network with a shortcut begins as the head: its shortcut is given the head's weights, and its
+    decoder adds nothing. Without one, the first steps teach the decoder what the head has found,
+    for every pixel of a crop, labelled or not. In these steps the encoder's features are the frozen
+    ones; then all of it learns from the labels. Batch norm of the encoder stays fixed.
 
     Parameters
     ----------
@@ -86,6 +88,7 @@ class Background:
         self.step = 0
         self._piece = 0
         self._loss = 0.0
+        self._begun_with: Head | None = None
         self.read(images, note)
 
     def read(self, images: Sequence[TrainingImage], note: Note) -> None:
@@ -121,7 +124,7 @@ class Background:
         Parameters
         ----------
         head : Head or None
-            What the decoder begins with.
+            What the network begins with.
 
         Returns
         -------
@@ -130,14 +133,17 @@ class Background:
         """
         from_head = head is not None and self.step < FROM_HEAD
         self._set_mode(from_head)
+        if from_head and head is not None:
+            self._begin_with(head)
         batch = self._data.sampler.draw(self._config.batch_size)
         images = pad_to_multiple(batch.images.float(), 32)
         images = images.to(self.device, memory_format=torch.channels_last)
         with mixed_precision(self.device):
             with torch.set_grad_enabled(not from_head):
                 seen = self._network.encoder(images)
-            logits = self._network.decoder(seen)
-        said = self._said(head, images, seen) if from_head and head is not None else None
+            logits = self._network.decode(images, seen)
+        learns_head = from_head and head is not None and self._network.shortcut is None
+        said = self._said(head, images, seen) if learns_head and head is not None else None
         logits = logits.float()
         network = self._network
         full = upsample(logits, network.logits_stride, network.align_corners)
@@ -165,6 +171,20 @@ class Background:
         """Write the running mean as a model."""
         spec = self._spec(val_miou, iou).model_copy(update={"seconds": seconds})
         save_model(folder, spec, self._mean.network.state_dict())
+
+    def _begin_with(self, head: Head) -> None:
+        """Let the shortcut say what the head says; the decoder goes on with what it adds."""
+        shortcut, begun_with = self._network.shortcut, self._begun_with
+        if shortcut is None or head is begun_with:
+            return
+        if begun_with is None:
+            put_head(self._network, head)
+            self._mean = MeanWeights(self._network)
+            self._extra_terms = ExtraTerms(self._config, self._mean.network)
+        for network in (self._network, self._mean.network):
+            if network.shortcut is not None:
+                head.put_into(network.shortcut)
+        self._begun_with = head
 
     def _set_mode(self, from_head: bool) -> None:
         self._network.train()

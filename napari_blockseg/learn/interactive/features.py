@@ -27,8 +27,8 @@ from napari_blockseg.learn.data import WorkingGrid, working_band
 from napari_blockseg.learn.devices import mixed_precision
 from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.folding import fold_batch_norm
-from napari_blockseg.nets.linear import FINEST, pixel_stage
 from napari_blockseg.nets.network import ENCODER_REACH, MULTIPLE, pad_to_multiple, round_up
+from napari_blockseg.nets.stages import FINEST, pixel_stage
 from napari_blockseg.nets.truncation import to_stride
 
 #: Working pixels per cell of the low-resolution grid.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_blockseg.learn.data import WorkingGrid
 from napari_blockseg.learn.interactive.features import LRG, Features
+from napari_blockseg.nets.stages import LinearHead
 
 #: Weight decay, found on the bundled samples and on validation images; a third or three times of it
 #: is as good.
@@ -37,6 +38,8 @@ LAST_STAGE = 0.3
 #: Sum over a stage's channels of the squared scale.
 _STAGE_POWER = 64.0
 _NEVER = -1e4
+#: Of a class without a label in a network: so much lower than the others, in nats.
+_UNLIKELY = 2.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,18 @@ class Head:
         weight = self.weight * self.scaling.factor[:, None]
         return weight, self.bias - self.scaling.mean @ weight
 
+    def put_into(self, linear: LinearHead) -> None:
+        """Give a network's linear map these weights, for features as they come.
+
+        A class without a label gets what is unlikely, not what is impossible: it may be painted
+        later, and has to be learned then.
+        """
+        weight, bias = self.folded()
+        least = bias[bias > _NEVER / 2].min() - _UNLIKELY
+        with torch.no_grad():
+            linear.head.weight.copy_(weight.T[:, :, None, None])
+            linear.head.get_parameter("bias").copy_(bias.clamp_min(least))
+
     def coarse(self, stages: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
         """Return logits (n, classes, rows, cols) on the LRG from stages (n, channels, ., .)."""
         weight, bias = self.folded()
@@ -131,7 +146,7 @@ def measure_scaling(tiles: Sequence[Features]) -> Scaling:
 
 
 def label_points(
-    cells: NDArray[np.int16], grid: WorkingGrid
+    cells: NDArray[np.integer[Any]], width: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return where labelled cells are looked at.
 
@@ -139,8 +154,8 @@ def label_points(
     ----------
     cells : (rows, cols) int array
         Class index of each label cell, -1 = unlabelled.
-    grid : WorkingGrid
-        The working scale.
+    width : float
+        Of a cell, in working pixels.
 
     Returns
     -------
@@ -152,7 +167,6 @@ def label_points(
     """
     found = np.argwhere(cells >= 0)
     classes = cells[tuple(found.T)].astype(np.int64)
-    width = grid.side / grid.split
     along = max(1, round(width / LRG))
     offsets = (np.arange(along) + 0.5) / along
     inside = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), -1).reshape(1, -1, 2)

@@ -104,7 +104,7 @@ class PaintedPlanes:
         inside = inside[(self._tile_of(plane, inside) == tile).all(1)]
         chosen = np.full_like(cells, -1)
         chosen[tuple(inside.T)] = cells[tuple(inside.T)]
-        places, classes = label_points(chosen, plane.grid)
+        places, classes = label_points(chosen, plane.grid.side / plane.grid.split)
         held = np.where(self.holdout.mask(name), chosen, np.int16(-1))
         at = (places * (plane.grid.split / plane.grid.side)).astype(int)
         numbers = np.ravel_multi_index(tuple(inside.T), cells.shape)

@@ -1,0 +1,103 @@
+"""How a training begins: the shortcut fitted to labelled points, before the first step."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_blockseg.core.config import TrainConfig
+from napari_blockseg.learn.interactive.features import Features, FrozenEncoder
+from napari_blockseg.learn.interactive.head import (
+    MAX_POINTS,
+    Head,
+    Sample,
+    fit,
+    gather,
+    label_points,
+    measure_scaling,
+    thinned,
+)
+from napari_blockseg.learn.sampling import CropSampler
+from napari_blockseg.nets.network import Network, pad_to_multiple
+
+#: Crops that it looks at, and no more than this share of those of the run.
+_MAX_CROPS, _LEAST_CROPS, _SHARE = 96, 8, 0.1
+#: A minute of a run that is given in minutes; looking takes some seconds.
+_CROPS_A_MINUTE = 24
+_SCALING_CROPS = 16
+
+
+def begin_with_shortcut(
+    network: Network, frozen: FrozenEncoder, sampler: CropSampler, n_crops: int
+) -> None:
+    """Fit a network's shortcut to labels, with the encoder as it is; its decoder adds nothing yet.
+
+    Parameters
+    ----------
+    network : Network
+        With a shortcut; changed in place.
+    frozen : FrozenEncoder
+        A copy of its encoder.
+    sampler : CropSampler
+        Draws crops of what there is to learn from.
+    n_crops : int
+        Crops to look at.
+
+    Notes
+    -----
+    A linear map of frozen features is a convex problem: seconds find what hundreds of steps of
+    gradient descent have to look for when they begin at random. Where the crops that were drawn
+    hold fewer than two classes, nothing is changed.
+    """
+    head = _fitted(frozen, sampler, n_crops)
+    if head is not None:
+        put_head(network, head)
+
+
+def put_head(network: Network, head: Head) -> None:
+    """Make a network with a shortcut say what a head says, and its decoder nothing yet."""
+    if network.shortcut is None:
+        raise ValueError("a head can be put into a network with a shortcut only")
+    head.put_into(network.shortcut)
+    for parameter in network.decoder.get_submodule("head").parameters():
+        nn.init.zeros_(parameter)
+
+
+def crops_to_look_at(config: TrainConfig) -> int:
+    """Return how many crops a run of this length can spare."""
+    steps = config.total_steps
+    if steps is None:
+        spare = _CROPS_A_MINUTE * (config.minutes or 1)
+    else:
+        spare = _SHARE * steps * config.batch_size
+    return min(_MAX_CROPS, max(_LEAST_CROPS, int(spare)))
+
+
+def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head | None:
+    points: list[Tensor] = []
+    classes: list[Tensor] = []
+    seen: list[Features] = []
+    most = max(64, 2 * MAX_POINTS // n_crops)
+    for number in range(n_crops):
+        batch = sampler.draw(1)
+        target = batch.targets[0]
+        images = pad_to_multiple(batch.images.float(), 32)
+        stages = tuple(stage[0].float().cpu() for stage in frozen.stages(images))
+        features = Features(stages, frozen.strides, (0, 0))
+        if number < _SCALING_CROPS:
+            seen.append(features)
+        cells = torch.where(target.has_image(), target.cells, -1).numpy()
+        places, found = label_points(cells, target.side / target.split)
+        kept = thinned(found, most)
+        points.append(gather(features, places[kept]))
+        classes.append(torch.from_numpy(found[kept]))
+    chosen = thinned(torch.cat(classes).numpy(), MAX_POINTS)
+    which = torch.from_numpy(chosen)
+    y = torch.cat(classes)[which]
+    # Weights go by what is painted; classes that no crop showed are left to the decoder.
+    counts = sampler.counts * (np.bincount(y.numpy(), minlength=len(sampler.counts)) > 0)
+    if (counts > 0).sum() < 2:
+        return None
+    sample = Sample(torch.cat(points)[which], y, torch.from_numpy(counts))
+    return fit(sample, measure_scaling(seen))
