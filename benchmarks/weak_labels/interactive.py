@@ -22,8 +22,9 @@ import torch
 from data_sets import Source, score, score_masks
 from painting import painted, strokes
 from plan import DATA, Cell
-from training import NETWORK, train_config
+from training import train_config
 
+from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.reports import Notice, Validation
@@ -32,6 +33,8 @@ from napari_blockseg.learn.interactive.features import PlaneFeatures
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.session import Interactive, Report
 from napari_blockseg.learn.interactive.view import Preview, View, predict_view
+
+NETWORK = NetworkConfig(decoder_stride=4)
 
 Reports = Iterator[Report | None]
 

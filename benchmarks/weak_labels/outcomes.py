@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import Cell, interactive_cells, peer_cells, screen_cells, train_cells
+from plan import (
+    Cell,
+    equal_cells,
+    interactive_cells,
+    peer_cells,
+    screen_cells,
+    shortcut_cells,
+    train_cells,
+)
 from scipy import stats
 
 #: Blocks that a class must own among all training blocks to count as resolvable.
@@ -61,7 +69,8 @@ class Study:
     """
 
     def __init__(self, results: Path) -> None:
-        planned = [*screen_cells(), *train_cells(), *peer_cells(), *interactive_cells()]
+        planned = [*screen_cells(), *train_cells(), *equal_cells(), *shortcut_cells()]
+        planned += [*peer_cells(), *interactive_cells()]
         self.cells = list(dict.fromkeys(planned))
         self.found: dict[Cell, dict[str, Any]] = {
             cell: json.loads(path.read_text(encoding="utf-8"))

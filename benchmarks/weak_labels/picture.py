@@ -6,14 +6,17 @@ import math
 from pathlib import Path
 
 from outcomes import BLOCK_SECONDS, STROKE_SECONDS, Study
-from plan import BASELINE, CARRIED, CLAIM, DATA, Cell
+from plan import BASELINE, CARRIED, CLAIM, DATA, DEFAULT, Cell
 
 from napari_blockseg.cli.pictures.chart import GREY, Axes, Color, Page, legend
 
 #: Of Okabe and Ito's colors, safe for color-blind eyes.
-_COLORS: list[Color] = [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0)]
-_RECIPES = (*CARRIED, BASELINE, "linear_deep", "forest_deep", "forest_filters")
-COLORS: dict[str, Color] = dict(zip(_RECIPES, _COLORS, strict=False))
+_COLORS: list[Color] = [
+    *((213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (230, 159, 0)),
+    *((86, 180, 233), (0, 0, 0)),
+]
+_RECIPES = (DEFAULT, *CARRIED, BASELINE, "linear_deep", "forest_deep", "forest_filters")
+COLORS: dict[str, Color] = dict(zip(_RECIPES, _COLORS, strict=True))
 _WIDTH, _GAP = 300, 370
 
 
@@ -23,7 +26,7 @@ def draw_annotation(study: Study, path: Path) -> None:
     for i, data in enumerate(DATA):
         points = {recipe: _points(study, data, recipe) for recipe in COLORS}
         known = [point for curve in points.values() for point in curve]
-        dense = study.score(Cell(data, 1, "all", "block", 0), CLAIM[data])
+        dense = study.score(Cell(data, 1, "all", DEFAULT, 0), CLAIM[data])
         if not known:
             continue
         heights = [y for _, y, _ in known] + ([dense.mean] if dense else [])
@@ -47,7 +50,7 @@ def draw_annotation(study: Study, path: Path) -> None:
     y = legend(page, 60, 470, 1000, list(COLORS.items()))
     note = (
         "Test mIoU over classes that blocks of 16, 8 and 4 pixels resolve, mean over the seeds "
-        "there are; dashed: dense masks. "
+        "there are; dashed: dense masks, the same network as the first. "
         f"Assumed: {STROKE_SECONDS:g} s to start a stroke and {BLOCK_SECONDS:g} s a block, one "
         "stroke for each connected region of one class; an isolated block is a stroke of its own."
     )

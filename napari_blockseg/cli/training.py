@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     network_config=OptionGroup(
         NetworkConfig,
         ("network", "encoder", "weights", "decoder_stride"),
-        ("form", "output_stride", "truncation", "truncate_aspp", "image_pooling"),
+        ("form", "output_stride", "truncation", "truncate_aspp", "image_pooling", "shortcut"),
     ),
     train_config=OptionGroup(
         TrainConfig,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -71,7 +72,9 @@ class Network(nn.Module):
         """
         channels = (2 * self.encoder.n_channels, *self.encoder.channels)
         strides = (FINEST, *self.encoder.strides)
-        self.shortcut = LinearHead(channels, strides, n_classes, self.decoder_stride)
+        # What its convolution draws is not wanted: with or without, all else is drawn alike.
+        with torch.random.fork_rng(devices=[]):
+            self.shortcut = LinearHead(channels, strides, n_classes, self.decoder_stride)
         for parameter in self.shortcut.parameters():
             nn.init.zeros_(parameter)
 

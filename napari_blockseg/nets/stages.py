@@ -33,6 +33,7 @@ def pixel_stage(images: Tensor) -> Tensor:
     -------
     (n, 2 channels, rows / 4, cols / 4) tensor
     """
+    images = images.contiguous()  # pooling few channels is faster channel by channel
     mean = F.avg_pool2d(images, FINEST)
     variance = F.avg_pool2d(images * images, FINEST) - mean * mean
     return torch.cat([mean, variance.clamp_min(0).sqrt()], 1)
@@ -61,10 +62,16 @@ class LinearHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits on the grid from the stages."""
-        total = self.head.get_parameter("bias").view(1, -1, 1, 1)
-        parts = zip(features, self._strides, pairwise(self._starts), strict=True)
-        for stage, stride, (start, stop) in parts:
+        weight, bias = self.head.weight, self.head.bias
+        # Stages of one grid are added up there, and interpolated once.
+        on_grid: dict[int, Tensor] = {}
+        for stage, stride, (start, stop) in zip(
+            features, self._strides, pairwise(self._starts), strict=True
+        ):
             grid = max(stride, self._stride)
-            logits = F.conv2d(to_stride(stage, stride, grid), self.head.weight[:, start:stop])
-            total = total + upsample(logits, grid // self._stride)
-        return total
+            logits = F.conv2d(
+                to_stride(stage, stride, grid), weight[:, start:stop], None if on_grid else bias
+            )
+            on_grid[grid] = on_grid[grid] + logits if grid in on_grid else logits
+        parts = [upsample(one, grid // self._stride) for grid, one in on_grid.items()]
+        return sum(parts[1:], parts[0])

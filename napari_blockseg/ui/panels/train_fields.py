@@ -13,6 +13,7 @@ NETWORK_MORE = (
     "truncation",
     "truncate_aspp",
     "image_pooling",
+    "shortcut",
 )
 TRAIN = ("device",)
 TRAIN_MORE = (

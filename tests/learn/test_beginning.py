@@ -1,0 +1,189 @@
+"""How a training begins: a shortcut that is fitted before the first step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_blockseg.core.classes import make_classes
+from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.learn.beginning import crops_to_look_at
+from napari_blockseg.learn.checkpoint import load_model
+from napari_blockseg.learn.interactive.background import Background
+from napari_blockseg.learn.interactive.features import FrozenEncoder
+from napari_blockseg.learn.interactive.head import Sample, fit, measure_scaling
+from napari_blockseg.learn.train import Training, train
+from napari_blockseg.nets.build import build_network
+from napari_blockseg.nets.network import pad_to_multiple
+
+CPU = torch.device("cpu")
+PLAIN = NetworkConfig(shortcut=False)
+
+
+def image_of(one):
+    return torch.from_numpy(one.pixels).permute(2, 0, 1)[None].float() / 255
+
+
+def some_head(frozen, images, n_classes):
+    """Return a head fitted to a few points of the first image, and features of all of it."""
+    padded = pad_to_multiple(images, 32)
+    stages = frozen.stages(padded)
+    channels = sum(stage.shape[1] for stage in stages)
+    draw = torch.Generator().manual_seed(0)
+    points = torch.randn(60, channels, generator=draw)
+    classes = torch.arange(60) % 2
+
+    class Tile:
+        def __init__(self):
+            self.stages = tuple(stage[0] for stage in stages)
+
+    return fit(Sample.whole(points, classes, n_classes), measure_scaling([Tile()])), stages
+
+
+def test_it_knows_before_the_first_step_what_is_where(make_images, classes, quick, tmp_path):
+    images = make_images(3)
+    fitted = Training(images, classes, NetworkConfig(), quick(), out=tmp_path / "a").live_model()
+    plain = Training(images, classes, PLAIN, quick(), out=tmp_path / "b").live_model()
+    right = {}
+    for name, model in (("fitted", fitted), ("plain", plain)):
+        with torch.inference_mode():
+            found = model.network(image_of(images[0]))[0].argmax(0).numpy() + 1
+        right[name] = np.mean(found == images[0].labels.to_mask())
+    assert right["fitted"] > 0.9
+    assert right["plain"] < 0.8
+
+
+def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path):
+    """Runs with and without are paired: same weights, same crops, same changes of them."""
+    images, drawn, weights = make_images(2), {}, {}
+    for name, config in (("with", NetworkConfig()), ("without", PLAIN)):
+        training = Training(images, classes, config, quick(), out=tmp_path / name)
+        weights[name] = training.live_model().network.state_dict()
+        with training._state.own_randomness():
+            drawn[name] = training._data.sampler.draw(3)
+    assert torch.equal(drawn["with"].images, drawn["without"].images)
+    others = [k for k in weights["without"] if not k.startswith("decoder.head.")]
+    assert all(torch.equal(weights["with"][key], weights["without"][key]) for key in others)
+
+
+def test_a_class_that_nobody_painted_is_unlikely_not_impossible(make_images, quick, tmp_path):
+    three = make_classes(["ground", "disk", "later"])
+    training = Training(make_images(2), three, NetworkConfig(), quick(), out=tmp_path)
+    shortcut = training.live_model().network.shortcut.state_dict()
+    bias = shortcut["head.bias"]
+    assert bias[:2].min() - 3 < bias[2] < bias[:2].min()
+    assert float(shortcut["head.weight"][2].abs().max()) < 1e-3
+
+
+def test_one_class_in_the_crops_changes_nothing(make_images, classes, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_blockseg.learn.train.crops_to_look_at", lambda config: 1)
+    images = make_images(1, share=0.02)
+    training = Training(images, classes, NetworkConfig(), quick(validation=False), out=tmp_path)
+    network = training.live_model().network
+    with torch.inference_mode():
+        assert torch.isfinite(network(image_of(images[0]))).all()
+
+
+@pytest.mark.parametrize(
+    ("length", "crops"),
+    [
+        ({"steps": 1000}, 96),
+        ({"steps": 200}, 80 * 2),
+        ({"steps": 1}, 8),
+        ({"minutes": 10}, 96),
+        ({"minutes": 1}, 24),
+        ({"minutes": 0.1}, 8),
+    ],
+)
+def test_a_short_run_looks_at_few_crops(length, crops):
+    assert crops_to_look_at(TrainConfig(**length)) == min(96, crops)
+
+
+def as_before(folder, out):
+    """Copy a model made without a shortcut, as it was written before there were any."""
+    shutil.copytree(folder, out)
+    spec = json.loads((out / "model.json").read_text())
+    del spec["network"]["shortcut"]
+    (out / "model.json").write_text(json.dumps(spec))
+    return out
+
+
+def test_models_of_earlier_versions_have_none(make_images, classes, quick, tmp_path):
+    images = make_images(1)
+    list(train(images, classes, PLAIN, quick(), out=tmp_path / "new"))
+    old = load_model(as_before(tmp_path / "new", tmp_path / "old"), "cpu")
+    assert old.network.shortcut is None
+    new = load_model(tmp_path / "new", "cpu")
+    with torch.inference_mode():
+        same = [model.network(image_of(images[0])) for model in (old, new)]
+    assert torch.equal(*same)
+    # And a network that has one starts from them as they are.
+    training = Training(
+        images, classes, NetworkConfig(), quick(), out=tmp_path / "next", init=tmp_path / "old"
+    )
+    with torch.inference_mode():
+        begun = training.live_model().network(image_of(images[0]))
+    torch.testing.assert_close(begun, same[0])
+
+
+def test_runs_of_earlier_versions_go_on_without(make_images, classes, quick, tmp_path):
+    images, out = make_images(1), tmp_path / "run"
+    steps = train(images, classes, PLAIN, quick(steps=6), out=out)
+    while next(steps).type != "train_step":
+        pass
+    steps.close()
+    state = out / "resume.safetensors"
+    tensors = load_file(state)
+    from safetensors import safe_open
+
+    with safe_open(state, framework="pt") as file:
+        about = json.loads(file.metadata()["state"])
+    del about["network"]["shortcut"]
+    save_file(tensors, state, metadata={"state": json.dumps(about)})
+    reports = list(train(images, classes, NetworkConfig(), quick(steps=6), out=out, resume=True))
+    assert reports[-1].steps == 6
+    assert load_model(out, "cpu").network.shortcut is None
+
+
+def test_the_network_behind_begins_as_the_head(make_images, classes, quick):
+    images = make_images(1)
+    network = build_network(NetworkConfig(decoder_stride=4), 2)
+    frozen = FrozenEncoder(network.encoder, NetworkConfig(), CPU)
+    head, stages = some_head(frozen, image_of(images[0]), 2)
+    behind = Background(
+        network, frozen, images, classes, NetworkConfig(decoder_stride=4), quick(), print
+    )
+    behind._begin_with(head)
+    said = head.coarse(stages, frozen.strides)
+    with torch.inference_mode():
+        found = behind.model(None, 0.0).network.coarse_logits(image_of(images[0]))
+    torch.testing.assert_close(found, said, rtol=1e-3, atol=1e-3)
+    # What the decoder has learned meanwhile stays when the head learns something new.
+    behind._network.decoder.head.weight.data.fill_(0.5)
+    other, _ = some_head(frozen, image_of(images[0]) * 0.5, 2)
+    behind._begin_with(other)
+    assert float(behind._network.decoder.head.weight.detach().min()) == 0.5
+    expected = other.folded()[0].T
+    torch.testing.assert_close(behind._network.shortcut.head.weight.detach()[:, :, 0, 0], expected)
+    assert behind.learn(other) is None or behind.step == 1
+
+
+@pytest.mark.parametrize("what", [{"network": "linear"}, {"form": "smp", "encoder": "resnet18"}])
+def test_what_cannot_have_one_says_so(what):
+    with pytest.raises((BlockSegError, ValueError), match="has no shortcut; take deeplabv3plus"):
+        NetworkConfig(shortcut=True, **what)
+
+
+def test_who_has_one():
+    assert NetworkConfig().has_shortcut
+    assert NetworkConfig(network="dan").has_shortcut
+    assert not NetworkConfig(form="paper").has_shortcut
+    assert not NetworkConfig(network="deeplabv3").has_shortcut
+    assert not NetworkConfig(shortcut=False).has_shortcut
+    assert NetworkConfig(form="paper", shortcut=True).has_shortcut
