@@ -76,6 +76,8 @@ _ALL = [
     Variant("light_halved", "input halved", FULL, scale=0.5),
     Variant("paper_halved", "paper, input halved", {"form": "paper", **FULL}, scale=0.5),
     Variant("no_decoder", "no decoder", {"network": "deeplabv3", "decoder_stride": 16}),
+    # As the product has it: decision 027. The others were made before there was a shortcut.
+    Variant("light_4_shortcut", "light, shortcut", {"shortcut": True, **FULL}),
     # Past the decoder: the encoder's last stage, and the ASPP.
     Variant("light_os32", "light, output stride 32", {"output_stride": 32, **FULL}),
     *(
@@ -121,7 +123,7 @@ SOFT = ("dan_4_soft",)
 #: What the targets hang on: all seeds, before anything else gets a second one.
 CLAIMS = (
     *("paper_4", "paper_8_polyphase", "light_4", "smp"),
-    *("light_8_polyphase", "paper_os32_8_polyphase"),
+    *("light_8_polyphase", "paper_os32_8_polyphase", "light_4_shortcut"),
 )
 #: What the rest of the curve hangs on.
 NEXT = (
