@@ -26,6 +26,8 @@ _MAX_CROPS, _LEAST_CROPS, _SHARE = 96, 8, 0.1
 #: A minute of a run that is given in minutes; looking takes some seconds.
 _CROPS_A_MINUTE = 24
 _SCALING_CROPS = 16
+#: Points of a crop that are kept, at least.
+_LEAST_POINTS = 64
 
 
 def begin_with_shortcut(
@@ -78,7 +80,7 @@ def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head |
     points: list[Tensor] = []
     classes: list[Tensor] = []
     seen: list[Features] = []
-    most = max(64, 2 * MAX_POINTS // n_crops)
+    most = max(_LEAST_POINTS, MAX_POINTS // n_crops)
     for number in range(n_crops):
         batch = sampler.draw(1)
         target = batch.targets[0]
@@ -90,6 +92,8 @@ def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head |
         cells = torch.where(target.has_image(), target.cells, -1).numpy()
         places, found = label_points(cells, target.side / target.split)
         kept = thinned(found, most)
+        # Rare classes whole in every crop would be too many: features of 100,000 points are large.
+        kept = kept[:: -(-len(kept) // most) or 1]
         points.append(gather(features, places[kept]))
         classes.append(torch.from_numpy(found[kept]))
     chosen = thinned(torch.cat(classes).numpy(), MAX_POINTS)

@@ -187,3 +187,15 @@ def test_who_has_one():
     assert not NetworkConfig(network="deeplabv3").has_shortcut
     assert not NetworkConfig(shortcut=False).has_shortcut
     assert NetworkConfig(form="paper", shortcut=True).has_shortcut
+
+
+def test_dense_masks_do_not_fill_the_memory(make_images, classes, quick, tmp_path, monkeypatch):
+    """Of dense masks a crop has thousands of labelled points; few of each are looked at."""
+    seen = []
+    monkeypatch.setattr(
+        "napari_blockseg.learn.beginning.fit",
+        lambda sample, scaling: seen.append(len(sample.points)) or fit(sample, scaling),
+    )
+    monkeypatch.setattr("napari_blockseg.learn.beginning.MAX_POINTS", 800)
+    Training(make_images(1, block=1), classes, NetworkConfig(), quick(), out=tmp_path)
+    assert 400 <= seen[0] <= 800
