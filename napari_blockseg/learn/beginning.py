@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -104,4 +107,16 @@ def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head |
     if (counts > 0).sum() < 2:
         return None
     sample = Sample(torch.cat(points)[which], y, torch.from_numpy(counts))
-    return fit(sample, measure_scaling(seen))
+    with _one_thread():
+        return fit(sample, measure_scaling(seen))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: sums of many points depend on how many share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

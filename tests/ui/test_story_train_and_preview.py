@@ -76,7 +76,9 @@ def test_paint_watch_train_preview(bench, qtbot):
     dock.predict.preview.click()  # while the network learns
     qtbot.waitUntil(lambda: bench.session.prediction_layer() is not None)
     qtbot.waitUntil(lambda: dock.train.state == "idle", timeout=START_MS)
-    assert dock.train.history.losses[-1] < dock.train.history.losses[0]
+    losses = dock.train.history.losses
+    # Its shortcut is fitted before the first step: not falling tells, but being far from chance.
+    assert np.mean(losses[-10:]) < 0.5 * np.log(2)
     assert "after 60 steps" in dock.train.status.text()
     runs = list(bench.session.project.models_dir.iterdir())
     assert len(runs) == 1
