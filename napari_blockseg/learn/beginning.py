@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_blockseg.core.config import TrainConfig
 from napari_blockseg.learn.interactive.features import Features, FrozenEncoder
@@ -19,6 +19,7 @@ from napari_blockseg.learn.interactive.head import (
     gather,
     label_points,
     measure_scaling,
+    put_head,
     thinned,
 )
 from napari_blockseg.learn.sampling import CropSampler
@@ -58,15 +59,6 @@ def begin_with_shortcut(
     head = _fitted(frozen, sampler, n_crops)
     if head is not None:
         put_head(network, head)
-
-
-def put_head(network: Network, head: Head) -> None:
-    """Make a network with a shortcut say what a head says, and its decoder nothing yet."""
-    if network.shortcut is None:
-        raise ValueError("a head can be put into a network with a shortcut only")
-    head.put_into(network.shortcut)
-    for parameter in network.decoder.get_submodule("head").parameters():
-        nn.init.zeros_(parameter)
 
 
 def crops_to_look_at(config: TrainConfig) -> int:

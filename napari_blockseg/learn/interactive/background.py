@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.labels import BlockLabels
-from napari_blockseg.learn.beginning import put_head
 from napari_blockseg.learn.checkpoint import Model, ModelSpec, library_versions, save_model
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.dataset import Dataset
 from napari_blockseg.learn.devices import mixed_precision
 from napari_blockseg.learn.interactive.features import FrozenEncoder
-from napari_blockseg.learn.interactive.head import Head
+from napari_blockseg.learn.interactive.head import Head, put_head
 from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
 from napari_blockseg.learn.optim import MeanWeights, build_optimizer, set_learning_rate
 from napari_blockseg.nets.network import Network, pad_to_multiple

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_blockseg.learn.interactive.features import LRG, Features
+from napari_blockseg.nets.network import Network
 from napari_blockseg.nets.stages import LinearHead
 
 #: Weight decay, found on the bundled samples and on validation images; a third or three times of it
@@ -128,6 +129,15 @@ class Head:
                 )
             total += mapped
         return total
+
+
+def put_head(network: Network, head: Head) -> None:
+    """Make a network with a shortcut say what a head says, and its decoder nothing yet."""
+    if network.shortcut is None:
+        raise ValueError("a head can be put into a network with a shortcut only")
+    head.put_into(network.shortcut)
+    for parameter in network.decoder.get_submodule("head").parameters():
+        nn.init.zeros_(parameter)
 
 
 def measure_scaling(tiles: Sequence[Features]) -> Scaling:
