@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_blockseg.core.errors import NetworkError
+from napari_blockseg.nets.same_padding import without_padded_copies
 from napari_blockseg.nets.weights import load_file_weights, load_imagenet_weights
 
 GOOD_ENCODERS = (
@@ -111,6 +112,7 @@ def _dilated_backbone(name: str, output_stride: int) -> Any:
         raise _not_dilatable(name, output_stride) from error
     if strides[-1] != output_stride or 4 not in strides:
         raise _not_dilatable(name, output_stride)
+    without_padded_copies(backbone)
     return backbone
 
 
