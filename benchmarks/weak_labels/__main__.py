@@ -5,6 +5,7 @@
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels train --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels equal --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels shortcut --minutes 75
+    BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels rows --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels peers --minutes 75
     BLOCKSEG_DATA=... OMP_NUM_THREADS=1 python benchmarks/weak_labels interactive --minutes 75
     OMP_NUM_THREADS=1 python benchmarks/weak_labels cost
@@ -13,13 +14,13 @@
 `adopt` takes cells over that the spectral study has trained with the same settings. `screen` tries
 every loss on one data set, `train` compares the chosen ones with dense masks on all, `equal` asks
 what pseudo-labels are worth where the plain loss gets their time in steps, `shortcut` trains the
-network that begins as a linear head, `peers` fits forests and
-linear heads to the same labels, `interactive` has an interactive session work on them for 3, 30 and
-300 seconds of processor time. Each makes the cells that have no result yet, in the order of
-``plan.py``, and starts none that would not end in time; run it again to go on. `cost` measures what
-losses cost beside the network. `summary` writes tables and a picture from whatever exists; missing
-cells are shown as missing. ``--cell NAME`` makes one cell; ``--steps N`` tries the machinery out
-and belongs with another ``--results``.
+network that begins as a linear head, `rows` puts it beside the baseline on every other kind of
+blocks, `peers` fits forests and linear heads to the same labels, `interactive` has an interactive
+session work on them for 3, 30 and 300 seconds of processor time. Each makes the cells that have no
+result yet, in the order of ``plan.py``, and starts none that would not end in time; run it again to
+go on. `cost` measures what losses cost beside the network. `summary` writes tables and a picture
+from whatever exists; missing cells are shown as missing. ``--cell NAME`` makes one cell;
+``--steps N`` tries the machinery out and belongs with another ``--results``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from plan import (
     equal_cells,
     interactive_cells,
     peer_cells,
+    row_cells,
     screen_cells,
     shortcut_cells,
     train_cells,
@@ -52,6 +54,7 @@ CELLS = {
     "train": train_cells,
     "equal": equal_cells,
     "shortcut": shortcut_cells,
+    "rows": row_cells,
     "peers": peer_cells,
     "interactive": interactive_cells,
 }

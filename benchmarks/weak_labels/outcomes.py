@@ -15,6 +15,7 @@ from plan import (
     equal_cells,
     interactive_cells,
     peer_cells,
+    row_cells,
     screen_cells,
     shortcut_cells,
     train_cells,
@@ -70,7 +71,7 @@ class Study:
 
     def __init__(self, results: Path) -> None:
         planned = [*screen_cells(), *train_cells(), *equal_cells(), *shortcut_cells()]
-        planned += [*peer_cells(), *interactive_cells()]
+        planned += [*row_cells(), *peer_cells(), *interactive_cells()]
         self.cells = list(dict.fromkeys(planned))
         self.found: dict[Cell, dict[str, Any]] = {
             cell: json.loads(path.read_text(encoding="utf-8"))

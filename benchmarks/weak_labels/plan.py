@@ -110,8 +110,7 @@ def screen_cells() -> list[Cell]:
 
 
 def train_cells() -> list[Cell]:
-    """Return the rows of the study, the most telling first."""
-    choices: tuple[Choice, ...] = ("all", "random10", "pure", "suggested10")
+    """Return the cells that compare losses with each other and with dense masks."""
     claims = [
         cell
         for seed in SEEDS
@@ -121,14 +120,28 @@ def train_cells() -> list[Cell]:
             *(Cell(data, block, c, r, seed) for c in ("all", "random10") for r in _recipes(c)),
         ]
     ]
-    rest = [
+    # Other blocks: what the spectral study has made.
+    rest = [Cell(data, block, "all", "block", 0) for data in BLOCKS for block in BLOCKS[data]]
+    return list(dict.fromkeys([*claims, *rest]))
+
+
+def row_cells() -> list[Cell]:
+    """Return every kind of labels with the default recipe and the baseline, the most telling first.
+
+    Other ways to choose blocks of the claim's size, then other sizes.
+    """
+    kinds: list[tuple[bool, Choice]] = [
+        *((True, choice) for choice in ("all", "random10", "suggested10", "pure")),
+        *((False, choice) for choice in ("all", "random10", "suggested10", "pure")),
+    ]
+    return [
         Cell(data, block, choice, recipe, 0)
-        for choice in choices
+        for claimed, choice in kinds
         for data, blocks in BLOCKS.items()
         for block in blocks
-        for recipe in _recipes(choice)
+        if (block == CLAIM[data]) == claimed
+        for recipe in (DEFAULT, BASELINE)
     ]
-    return list(dict.fromkeys([*claims, *rest]))
 
 
 def equal_cells() -> list[Cell]:
@@ -144,7 +157,7 @@ def equal_cells() -> list[Cell]:
 def shortcut_cells() -> list[Cell]:
     """Return the rows of the network with the shortcut: blocks, and dense masks beside them."""
     return [
-        Cell(data, *labels, "shortcut", seed)
+        Cell(data, *labels, DEFAULT, seed)
         for seed in SEEDS
         for data, block in CLAIM.items()
         for labels in ((block, "random10"), (block, "all"), (1, "all"))

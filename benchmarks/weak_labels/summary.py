@@ -10,6 +10,7 @@ from outcomes import BLOCK_SECONDS, STROKE_SECONDS, Mean, Study
 from picture import draw_annotation
 from plan import (
     BASELINE,
+    BLOCKS,
     CLAIM,
     DATA,
     DEFAULT,
@@ -18,6 +19,7 @@ from plan import (
     Cell,
     equal_cells,
     interactive_cells,
+    row_cells,
     screen_cells,
     shortcut_cells,
     train_cells,
@@ -94,7 +96,7 @@ def _screen(study: Study) -> list[str]:
 
 def _not_resolvable(study: Study, data: str) -> list[str]:
     lines = []
-    for block in sorted({cell.block for cell in train_cells() if cell.data == data} - {1}):
+    for block in sorted(BLOCKS[data]):
         kept = study.resolvable(data, block)
         lost = [name for i, name in enumerate(study.names(data)) if i not in kept]
         lines.append(f"- blocks of {block} do not resolve: {', '.join(lost) or 'none'}")
@@ -108,7 +110,7 @@ def _rows(study: Study, data: str) -> list[str]:
     )
     shown = dict.fromkeys(
         Cell(c.data, c.block, c.choice, c.recipe, 0)
-        for c in (*train_cells(), *shortcut_cells())
+        for c in (*train_cells(), *shortcut_cells(), *row_cells())
         if c.data == data
     )
     order = {name: i for i, name in enumerate(("all", "pure", "random10", "suggested10"))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outcomes import Mean, Study
-from plan import BASELINE, CLAIM, DEFAULT, PEERS, Cell, train_cells
+from plan import BASELINE, CLAIM, DEFAULT, PEERS, Cell, row_cells
 
 #: Share of dense masks' mIoU over resolvable classes: of all blocks, the floor of that, of a tenth.
 ALL, FLOOR, TENTH = 1.00, 0.98, 0.95
@@ -38,7 +38,7 @@ def _line(what: str, found: Mean | None, wanted: float) -> str:
 
 def _losses_to_baseline(study: Study, mine: str) -> list[str]:
     """Say on which labels the default recipe is behind the baseline."""
-    labels = dict.fromkeys((c.data, c.block, c.choice) for c in train_cells() if c.block > 1)
+    labels = dict.fromkeys((c.data, c.block, c.choice) for c in row_cells())
     pairs = {
         one: found
         for one in labels
