@@ -127,19 +127,21 @@ def _between(cells: Tensor, factor: int) -> ClassArray:
     rare = np.flatnonzero(~sure.ravel())
     if len(rare) > _MOSTLY * sure.size:
         return _all_between(cells, factor)
-    out = np.empty((rows - 1, factor, cols - 1, factor), classes.dtype)
-    out[:] = classes[:, None, :, None]
+    out = classes.repeat(factor, 0).repeat(factor, 1)
+    places = out.reshape(rows - 1, factor, cols - 1, factor)
     at = torch.from_numpy(rare // (cols - 1) * cols + rare % (cols - 1))
     flat, weights = cells.reshape(len(cells), -1), _weights(factor)
     size = max(1, _CHUNK_VALUES // (len(cells) * factor**2))
     for begin in range(0, len(rare), size):
         some = at[begin : begin + size]
-        corners = torch.stack([flat[:, some + step] for step in (0, 1, cols, cols + 1)])
+        corners = torch.stack(
+            [flat.index_select(1, some + step) for step in (0, 1, cols, cols + 1)]
+        )
         values = (weights @ corners.flatten(1)).view(factor**2, len(cells), len(some))
         found = largest_class(values.transpose(0, 1))
         row, col = np.divmod(rare[begin : begin + size], cols - 1)
-        out[row, :, col, :] = found.T.reshape(-1, factor, factor)
-    return out.reshape((rows - 1) * factor, (cols - 1) * factor)
+        places[row, :, col, :] = found.T.reshape(-1, factor, factor)
+    return out
 
 
 def _agreed(cells: Tensor) -> tuple[ClassArray, NDArray[np.bool_]]:
@@ -152,7 +154,8 @@ def _agreed(cells: Tensor) -> tuple[ClassArray, NDArray[np.bool_]]:
         torch.maximum(found, (value > best).to(found.dtype).mul_(index), out=found)
         torch.maximum(second, torch.minimum(best, value), out=second)
         torch.maximum(best, value, out=best)
-    clear = (best - second > _CLOSE * float(cells.abs().max())).numpy()
+    largest = max(abs(float(value)) for value in torch.aminmax(cells))
+    clear = (best - second > _CLOSE * largest).numpy()
     classes = found.numpy()
     upper = clear & np.pad(classes[:, 1:] == classes[:, :-1], ((0, 0), (0, 1)))
     sure = upper[:-1, :-1] & clear[:-1, 1:] & clear[1:, :-1] & clear[1:, 1:]
