@@ -253,7 +253,7 @@ def _onnx(module: torch.nn.Module, image: torch.Tensor) -> Callable[[], Any]:
     names = [LOGITS] if strides is None else [f"stride_{stride}" for stride in strides]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "module.onnx"
-        write_graph(module, torch.rand(2, 3, 97, 129), path, names)
+        write_graph(module, torch.rand(2, 3, 96, 128), path, names)
         runner = session(path)
     return lambda: runner.run(None, {INPUT: image.contiguous().numpy()})
 
