@@ -166,12 +166,13 @@ def draw_trials(analysis: Analysis, path: Path) -> Path:
         if analysis.recommended_stride is not None:
             axes.mark(math.log2(analysis.recommended_stride), "recommended")
         axes.curve(xs, values, MOMENT_COLORS["end"], 2.6, dots=True)
-        for x, value in zip(xs, values, strict=True):
+        for x, value, following in zip(xs, values, [*values[1:], -math.inf], strict=True):
             if not math.isnan(value):
                 at = axes.place(x, value)
-                # Beside the upright mark, where there is one.
+                # Beside the upright mark, where there is one, and not on a curve that rises.
                 marked = 2.0**x == analysis.recommended_stride
-                aside, anchor = (8, "ls") if marked else (0, "ms")
+                free = (-8, "rs") if following > value else (8, "ls")
+                aside, anchor = free if marked else (0, "ms")
                 page.text(at[0] + aside, at[1] - 14, f"{value:.3f}", 12, INK, anchor)
     return page.save(path, top + _HEIGHT + 70)
 
