@@ -145,6 +145,7 @@ class _Cell:
             return None
         name = f"{network['network']} {network['form']} {network['encoder']}"
         name += f" {network.get('output_stride', 16)}"
+        name += " with shortcut" if network.get("shortcut") else ""
         return cls(
             study=study,
             data=cell["data"],

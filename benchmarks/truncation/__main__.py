@@ -9,7 +9,7 @@
 would not end in time; run it again to go on. `timing` measures inference, training steps and memory
 of every network, interleaved; nothing else should run beside either. `spectra` adds spectra of the
 loss and of the features of the kept models to their cells. `summary` writes tables and pictures
-from whatever exists; missing cells are shown as missing.
+from whatever exists; missing cells are shown as missing. ``--cell NAME`` trains one cell.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", choices=("train", "timing", "spectra", "summary"))
     parser.add_argument("--minutes", type=float, default=75.0, help="of `train`")
+    parser.add_argument("--cell", help="of `train`: only this one")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=Path("truncation_models"))
     return parser.parse_args()
@@ -66,7 +67,7 @@ def train(options: argparse.Namespace) -> int:
     from training import run_cell
 
     return make_missing(
-        cells(),
+        [cell for cell in cells() if options.cell in (None, cell.name)],
         options.results,
         lambda cell: run_cell(cell, options.work),
         command=f"python benchmarks/truncation train --minutes {options.minutes:g}",

@@ -12,6 +12,7 @@ from napari_blockseg.cli.pictures.chart import GREY, Axes, Color, Page, legend
 
 #: Of Okabe and Ito's colors, safe for color-blind eyes; truncations by means are paler.
 CURVES: dict[str, Color] = {
+    "light, shortcut": (230, 159, 0),
     "light": (140, 190, 220),
     "light, polyphase": (0, 114, 178),
     "light, output stride 32": (86, 60, 150),

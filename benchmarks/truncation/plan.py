@@ -78,6 +78,15 @@ _ALL = [
     Variant("no_decoder", "no decoder", {"network": "deeplabv3", "decoder_stride": 16}),
     # As the product has it: decision 027. The others were made before there was a shortcut.
     Variant("light_4_shortcut", "light, shortcut", {"shortcut": True, **FULL}),
+    *(
+        Variant(
+            f"light_{stride}_shortcut",
+            "light, shortcut",
+            {"shortcut": True, "decoder_stride": stride, "truncation": "polyphase"},
+        )
+        for stride in (8, 16)
+    ),
+    Variant("dan_4_shortcut", "dan, shortcut", {"network": "dan", "shortcut": True, **FULL}),
     # Past the decoder: the encoder's last stage, and the ASPP.
     Variant("light_os32", "light, output stride 32", {"output_stride": 32, **FULL}),
     *(
@@ -136,6 +145,7 @@ CORE = (
 )
 #: One seed, for information.
 ONCE = (
+    *("light_8_shortcut", "light_16_shortcut", "dan_4_shortcut"),
     *("light_os32_16_polyphase", "paper_8_strided", "paper_8_lowpass", "dan_4_soft"),
     *("resnet_4", "resnet_8_polyphase", "paper_os32", "paper_halved", "resnet_16_polyphase"),
     *("light_32", "light_32_polyphase", "paper_32", "paper_32_polyphase"),
@@ -161,6 +171,8 @@ class Cell:
         """The full grid of the same network, with the same seed."""
         family = self.variant.split("_")[0]
         full = f"{family}_4"
+        if self.variant.endswith("_shortcut") and self.variant != f"{full}_shortcut":
+            full += "_shortcut"
         return Cell(self.data, full if full in VARIANTS else "light_4", self.seed)
 
     def to_dict(self) -> dict[str, Any]:
