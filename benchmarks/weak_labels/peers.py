@@ -4,20 +4,25 @@ Filter features: scikit-image's multi-scale intensity, edges and texture, as in 
 segmentation and, in kind, in ilastik, Labkit and Weka. Deep features: every stage of the ImageNet
 encoder that our network starts from, frozen, as napari-convpaint and featureforest take those of
 other networks. All see the images at our network's working scale, weigh classes as it does, and
-their chances are interpolated to pixels. napari-convpaint itself is not installed here.
+their chances are interpolated to pixels.
+
+napari-convpaint itself runs where it is installed (``pip install --no-deps`` into a folder of its
+own, with catboost): its own normalization, boosted trees, and the one kind of features that needs
+no download, Gaussians of the channels, at the three scales that it proposes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from data_sets import Source, score_masks
 from painting import painted, strokes
-from plan import DATA, Cell
+from plan import CONVPAINT, DATA, Cell
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -44,6 +49,8 @@ Describe = Callable[[torch.Tensor], np.ndarray]
 
 def run_peer(cell: Cell) -> dict[str, Any]:
     """Fit one peer to the labels of a cell, and score it on the test images."""
+    if cell.recipe == CONVPAINT:
+        return run_convpaint(cell)
     started, cpu = time.monotonic(), time.process_time()
     data = DATA[cell.data]
     images = painted(cell)
@@ -81,6 +88,71 @@ def run_peer(cell: Cell) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
+
+
+def run_convpaint(cell: Cell) -> dict[str, Any]:
+    """Train napari-convpaint on the labels of a cell, and score it on the test images."""
+    from napari_convpaint.convpaint_model import ConvpaintModel
+
+    started, cpu = time.monotonic(), time.process_time()
+    data = DATA[cell.data]
+    images = painted(cell)
+    classes = Source(data, "train").classes
+    grid = WorkingGrid.for_scale(cell.block, data.scale)
+    spec = Normalization.for_dtype(images[0].pixels.dtype)
+    lookup = class_lookup(classes)
+    cells = [lookup[image.labels.values] for image in images]
+    rng = np.random.default_rng(cell.seed)
+    share = min(1.0, SAMPLES / sum(_places(c, grid, 1) for c in cells))
+    pictures, strokes_on = [], []
+    for image, values in zip(images, cells, strict=True):
+        picture = _for_convpaint(image.pixels, spec, grid)
+        rows, cols = (
+            np.minimum(np.arange(n) // grid.side, limit - 1)
+            for n, limit in zip(picture.shape[-2:], values.shape, strict=True)
+        )
+        wanted = values[np.ix_(rows, cols)] + 1
+        drawn = np.where(rng.random(wanted.shape) < share, wanted, 0)
+        if drawn.any():
+            pictures.append(picture)
+            strokes_on.append(drawn.astype(np.uint8))
+    model = ConvpaintModel(fe_name="gaussian_features")
+    scalings = [1, 2, 4]
+    # Single places all over an image: cutting a tile around each of them would take hours.
+    model.set_params(
+        channel_mode="rgb" if len(pictures[0]) == 3 else "single",
+        fe_scalings=scalings,
+        tile_annotations=False,
+    )
+    model.train(pictures, strokes_on)
+
+    def predicted(pixels: Any) -> Any:
+        found = model.segment(_for_convpaint(pixels, spec, grid)).astype(np.int64)
+        tall, wide = (round(length / grid.scale) for length in found.shape)
+        at = [
+            np.minimum((np.arange(n) * grid.scale).astype(np.intp), limit - 1)
+            for n, limit in zip((tall, wide), found.shape, strict=True)
+        ]
+        return found[np.ix_(*at)][: pixels.shape[0], : pixels.shape[1]]
+
+    return {
+        "cell": cell.to_dict(),
+        "classes": [info.name for info in classes],
+        "features": f"gaussian_features at {scalings}, convpaint {version('napari-convpaint')}",
+        "places": int(sum((drawn > 0).sum() for drawn in strokes_on)),
+        "labelled_blocks": sum(image.labels.n_labelled for image in images),
+        "strokes": strokes(images, len(classes)),
+        "seconds_training": round(time.monotonic() - started, 1),
+        "test": score_masks(predicted, Source(data, "test")),
+        "seconds": round(time.monotonic() - started, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+    }
+
+
+def _for_convpaint(pixels: Any, spec: Normalization, grid: WorkingGrid) -> np.ndarray:
+    """Return an image at working scale, (channels, rows, cols) or (rows, cols), 0 to 255."""
+    values = working_image(pixels, spec, grid).float().numpy() * 255
+    return values if len(values) == 3 else values[0]
 
 
 def filters(image: torch.Tensor) -> np.ndarray:

@@ -6,16 +6,16 @@ import math
 from pathlib import Path
 
 from outcomes import BLOCK_SECONDS, STROKE_SECONDS, Study
-from plan import BASELINE, CARRIED, CLAIM, DATA, DEFAULT, Cell
+from plan import BASELINE, CARRIED, CLAIM, CONVPAINT, DATA, DEFAULT, Cell
 
 from napari_blockseg.cli.pictures.chart import GREY, Axes, Color, Page, legend
 
 #: Of Okabe and Ito's colors, safe for color-blind eyes.
 _COLORS: list[Color] = [
     *((213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (230, 159, 0)),
-    *((86, 180, 233), (0, 0, 0)),
+    *((86, 180, 233), (0, 0, 0), (120, 120, 120)),
 ]
-_RECIPES = (DEFAULT, *CARRIED, BASELINE, "linear_deep", "forest_deep", "forest_filters")
+_RECIPES = (DEFAULT, *CARRIED, BASELINE, "linear_deep", "forest_deep", "forest_filters", CONVPAINT)
 COLORS: dict[str, Color] = dict(zip(_RECIPES, _COLORS, strict=True))
 _WIDTH, _GAP = 300, 370
 

@@ -47,8 +47,9 @@ LONGER = "block_longer"
 INTERACTIVE = (3, 30, 300)
 
 #: On the same labels: filter features (ilastik, Labkit, Weka), frozen deep features (convpaint,
-#: featureforest).
-PEERS = ("forest_filters", "forest_deep", "linear_deep")
+#: featureforest), napari-convpaint itself with the features that need no download.
+CONVPAINT = "convpaint_gaussian"
+PEERS = ("forest_filters", "forest_deep", "linear_deep", CONVPAINT)
 
 
 @dataclass(frozen=True)

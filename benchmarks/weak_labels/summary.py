@@ -12,6 +12,7 @@ from plan import (
     BASELINE,
     BLOCKS,
     CLAIM,
+    CONVPAINT,
     DATA,
     DEFAULT,
     LONGER,
@@ -167,7 +168,12 @@ def _peers(study: Study) -> list[str]:
                         sign=(1,),
                     )
                 )
-    return [*lines, "", "napari-convpaint: not installed, left out."]
+    return [
+        *lines,
+        "",
+        f"{CONVPAINT}: napari-convpaint itself, with the one kind of features that it has without "
+        "a download; its pretrained ones could not be had.",
+    ]
 
 
 def _interactive(study: Study) -> list[str]:

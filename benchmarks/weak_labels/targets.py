@@ -23,7 +23,7 @@ def targets(study: Study) -> list[str]:
     for choice in ("all", "random10"):
         ours = Cell("camvid", CLAIM["camvid"], choice, mine, 0)
         for peer in PEERS:
-            wanted = OVER_FILTERS if "filters" in peer else OVER_DEEP
+            wanted = OVER_DEEP if "deep" in peer else OVER_FILTERS
             what = f"camvid, {choice}: {wanted:.2f} over {peer}"
             lines.append(_line(what, study.difference(ours, peer), wanted))
     return [*lines, *_losses_to_baseline(study, mine)]
