@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_blockseg.core.config import TrainConfig
+from napari_blockseg.learn.devices import mixed_precision
 from napari_blockseg.learn.interactive.features import Features, FrozenEncoder
 from napari_blockseg.learn.interactive.head import (
     MAX_POINTS,
@@ -23,6 +24,7 @@ from napari_blockseg.learn.interactive.head import (
     thinned,
 )
 from napari_blockseg.learn.sampling import CropSampler
+from napari_blockseg.nets.encoders import Encoder
 from napari_blockseg.nets.network import Network, pad_to_multiple
 
 #: Crops that it looks at, and no more than this share of those of the run.
@@ -30,6 +32,8 @@ _MAX_CROPS, _LEAST_CROPS, _SHARE = 96, 8, 0.1
 #: A minute of a run that is given in minutes; looking takes some seconds.
 _CROPS_A_MINUTE = 24
 _SCALING_CROPS = 16
+#: Batches whose statistics the norms get.
+_SETTLING_BATCHES = 4
 #: Points of a crop that are kept, at least.
 _LEAST_POINTS = 64
 
@@ -59,6 +63,42 @@ def begin_with_shortcut(
     head = _fitted(frozen, sampler, n_crops)
     if head is not None:
         put_head(network, head)
+
+
+@torch.no_grad()
+def settle_norms(encoder: Encoder, sampler: CropSampler, batch_size: int) -> None:
+    """Give an encoder's batch norms the mean and variance of crops, as the steps will see them.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Changed in place; its weights stay.
+    sampler : CropSampler
+        Draws crops of what there is to learn from.
+    batch_size : int
+        Crops of a step.
+
+    Notes
+    -----
+    A head is fitted to features in eval mode, which goes by the norms' running statistics: those of
+    ImageNet, or none where weights are drawn. Steps go by those of their batch. What was fitted to
+    the first is wrong for the second by as much as they differ: on dark images, or with drawn
+    weights, worse than knowing nothing.
+    """
+    norms = [one for one in encoder.modules() if isinstance(one, nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    device = encoder.mean.device
+    encoder.eval()  # nothing but the norms is to differ from eval mode
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # of all batches, weighing alike
+        norm.train()
+    for _ in range(_SETTLING_BATCHES):
+        images = pad_to_multiple(sampler.draw(batch_size).images.float(), 32)
+        with mixed_precision(device):
+            encoder(images.to(device=device, memory_format=torch.channels_last))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
 
 
 def crops_to_look_at(config: TrainConfig) -> int:

@@ -20,7 +20,7 @@ from napari_blockseg.core.reports import (
     TrainStep,
     Validation,
 )
-from napari_blockseg.learn.beginning import begin_with_shortcut, crops_to_look_at
+from napari_blockseg.learn.beginning import begin_with_shortcut, crops_to_look_at, settle_norms
 from napari_blockseg.learn.checkpoint import (
     Model,
     ModelSpec,
@@ -194,8 +194,9 @@ class Training:
             return
         state, config = self._state, self._config
         drawn_until = state.rng.bit_generator.state, state.torch_rng
-        frozen = FrozenEncoder(self._network.encoder, self._network_config, self._device)
         with state.own_randomness():
+            settle_norms(self._network.encoder, self._data.sampler, config.batch_size)
+            frozen = FrozenEncoder(self._network.encoder, self._network_config, self._device)
             begin_with_shortcut(self._network, frozen, self._data.sampler, crops_to_look_at(config))
         state.rng.bit_generator.state, state.torch_rng = drawn_until
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -12,12 +13,14 @@ from safetensors.torch import load_file, save_file
 
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
-from napari_blockseg.core.errors import BlockSegError
-from napari_blockseg.learn.beginning import crops_to_look_at
+from napari_blockseg.core.errors import BlockSegError, ModelError
+from napari_blockseg.core.reports import TrainStep
+from napari_blockseg.learn.beginning import crops_to_look_at, settle_norms
 from napari_blockseg.learn.checkpoint import load_model
 from napari_blockseg.learn.interactive.background import Background
 from napari_blockseg.learn.interactive.features import FrozenEncoder
 from napari_blockseg.learn.interactive.head import Sample, fit, measure_scaling
+from napari_blockseg.learn.strides import _without_stride
 from napari_blockseg.learn.train import Training, train
 from napari_blockseg.nets.build import build_network
 from napari_blockseg.nets.network import pad_to_multiple
@@ -59,6 +62,45 @@ def test_it_knows_before_the_first_step_what_is_where(make_images, classes, quic
     assert right["plain"] < 0.8
 
 
+@pytest.mark.parametrize(
+    ("weights", "brightness", "most"),
+    [("imagenet", 1.0, 0.2), ("none", 1.0, 0.3), ("imagenet", 0.12, 0.6)],
+)
+def test_the_first_steps_see_what_was_fitted(
+    make_images, classes, quick, tmp_path, weights, brightness, most
+):
+    """In training mode norms go by the batch: the fit must hold there, not in eval mode alone."""
+    images = [
+        dataclasses.replace(one, pixels=(one.pixels * brightness).astype(np.uint8))
+        for one in make_images(3)
+    ]
+    config = NetworkConfig(weights=weights)
+    training = Training(images, classes, config, quick(batch_size=8), out=tmp_path)
+    losses = [one.loss for one in training.reports() if isinstance(one, TrainStep)]
+    assert losses[0] < most  # chance is 0.69
+    assert losses[-1] < losses[0] * 1.1, "nothing is lost that has to be learned again"
+
+
+def test_norms_settle_on_the_crops_and_nothing_else_changes(make_images, classes, quick, tmp_path):
+    training = Training(make_images(2), classes, PLAIN, quick(), out=tmp_path)
+    network, sampler = training._network, training._data.sampler
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    torch.manual_seed(0)
+    settle_norms(network.encoder, sampler, 8)
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all("running_" in key or "num_batches" in key for key in changed)
+    norms = [one for one in network.encoder.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.1}
+    with torch.no_grad():
+        images = pad_to_multiple(sampler.draw(32).images, 32)
+        stem = network.encoder.backbone.conv_stem(
+            (images - network.encoder.mean) / network.encoder.std
+        )
+    mean = network.encoder.backbone.bn1.running_mean
+    assert float((mean - stem.mean((0, 2, 3))).abs().max()) < 0.3 * float(stem.std())
+
+
 def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path):
     """Runs with and without are paired: same weights, same crops, same changes of them."""
     images, drawn, weights = make_images(2), {}, {}
@@ -68,7 +110,12 @@ def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path
         with training._state.own_randomness():
             drawn[name] = training._data.sampler.draw(3)
     assert torch.equal(drawn["with"].images, drawn["without"].images)
-    others = [k for k in weights["without"] if not k.startswith("decoder.head.")]
+    # The shortcut's network begins with norms that have seen some crops.
+    others = [
+        key
+        for key in weights["without"]
+        if not key.startswith("decoder.head.") and "running_" not in key and "num_" not in key
+    ]
     assert all(torch.equal(weights["with"][key], weights["without"][key]) for key in others)
 
 
@@ -134,6 +181,27 @@ def test_models_of_earlier_versions_have_none(make_images, classes, quick, tmp_p
     torch.testing.assert_close(begun, same[0])
 
 
+def test_a_model_with_one_does_not_start_a_network_without(make_images, classes, quick, tmp_path):
+    images = make_images(1)
+    list(train(images, classes, NetworkConfig(), quick(steps=1), out=tmp_path / "with"))
+    with pytest.raises(ModelError, match=r"with a shortcut, for one without.*Leave --no-shortcut"):
+        Training(images, classes, PLAIN, quick(), out=tmp_path / "next", init=tmp_path / "with")
+
+
+def test_said_outright_or_left_to_the_form_it_is_one_network(make_images, classes, quick, tmp_path):
+    images = make_images(1)
+    run = train(images, classes, NetworkConfig(), quick(steps=4), out=tmp_path)
+    while next(run).type != "train_step":
+        pass
+    run.close()
+    same = NetworkConfig(shortcut=True)
+    reports = list(train(images, classes, same, quick(steps=4), out=tmp_path, resume=True))
+    assert reports[-1].steps == 4
+    assert _without_stride(NetworkConfig(form="paper")) == _without_stride(
+        NetworkConfig(form="paper", shortcut=False)
+    )
+
+
 def test_runs_of_earlier_versions_go_on_without(make_images, classes, quick, tmp_path):
     images, out = make_images(1), tmp_path / "run"
     steps = train(images, classes, PLAIN, quick(steps=6), out=out)
@@ -173,7 +241,11 @@ def test_the_network_behind_begins_as_the_head(make_images, classes, quick):
     assert float(behind._network.decoder.head.weight.detach().min()) == 0.5
     expected = other.folded()[0].T
     torch.testing.assert_close(behind._network.shortcut.head.weight.detach()[:, :, 0, 0], expected)
-    assert behind.learn(other) is None or behind.step == 1
+    behind.learn(other)
+    report = behind.learn(other)
+    assert report is None or np.isfinite(report)
+    moved = behind._network.shortcut.head.weight.detach()[:, :, 0, 0]
+    assert not torch.equal(moved, expected), "it learns on from the head, and is not set back to it"
 
 
 @pytest.mark.parametrize("what", [{"network": "linear"}, {"form": "smp", "encoder": "resnet18"}])
