@@ -249,7 +249,13 @@ def load_initial_weights(
                 merged[new] = given[key][old]
             given[key] = merged
     misfits = [k for k in own if k not in given or given[k].shape != own[k].shape]
-    if misfits or len(given) != len(own):
+    beyond = [k for k in given if k not in own]
+    if beyond and not misfits and all(key.startswith("shortcut.") for key in beyond):
+        raise ModelError(
+            f"Got --init {str(path)!r}, a network with a shortcut, for one without: half of what "
+            "it says would be lost. Leave --no-shortcut out, or leave --init out."
+        )
+    if misfits or beyond:
         raise ModelError(
             f"Got --init {str(path)!r}, a {spec.network.form} {spec.network.network} on "
             f"{spec.network.encoder}; its weights do not fit the network asked for. Use the same "

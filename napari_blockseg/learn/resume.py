@@ -167,7 +167,7 @@ def load_state(
     if config.auto_grids == "all":
         same |= {"output_stride": before.output_stride, "network": before.network}
     asked = network if network.decoder_stride != "auto" else network.model_copy(update=same)
-    _check_same("network", old.model_dump(mode="json"), asked.model_dump(mode="json"), path)
+    _check_same("network", _effective(old), _effective(asked), path)
     _check_same("classes", about["classes"], [info.name for info in classes], path)
     rng = np.random.default_rng()
     rng.bit_generator.state = about["rng"]
@@ -182,6 +182,11 @@ def load_state(
         scale=about["train"].get("scale", "auto"),
         tensors=tensors,
     )
+
+
+def _effective(network: NetworkConfig) -> dict[str, Any]:
+    """Return the fields; a shortcut that is left to the form is what the form makes of it."""
+    return network.model_dump(mode="json") | {"shortcut": network.has_shortcut}
 
 
 def _check_same(what: str, old: Any, new: Any, path: Path) -> None:

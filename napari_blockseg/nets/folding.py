@@ -87,17 +87,26 @@ def _is_plain(module: nn.Module) -> bool:
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     """Move the norm into the convolution; in float64, so that rounding happens once."""
-    mean, var = norm.running_mean, norm.running_var
-    if mean is None or var is None:
+    if norm.running_mean is None or norm.running_var is None:
         return
-    gain = norm.weight.double() if norm.affine else torch.ones_like(mean).double()
-    shift = norm.bias.double() if norm.affine else torch.zeros_like(mean).double()
-    scale = gain / (var.double() + norm.eps).sqrt()
-    bias = torch.zeros_like(mean).double() if conv.bias is None else conv.bias.double()
-    weight = conv.weight.double() * scale.view(-1, 1, 1, 1)
-    kind = conv.weight.dtype
-    conv.weight = nn.Parameter(weight.to(kind), requires_grad=False)
-    conv.bias = nn.Parameter(((bias - mean) * scale + shift).to(kind), requires_grad=False)
+    old = conv.weight
+    mean, var = _exact(norm.running_mean), _exact(norm.running_var)
+    gain = _exact(norm.weight) if norm.affine else torch.ones_like(mean)
+    shift = _exact(norm.bias) if norm.affine else torch.zeros_like(mean)
+    scale = gain / (var + norm.eps).sqrt()
+    bias = torch.zeros_like(mean) if conv.bias is None else _exact(conv.bias)
+    for name, value in (
+        ("weight", _exact(old) * scale.view(-1, 1, 1, 1)),
+        ("bias", (bias - mean) * scale + shift),
+    ):
+        folded = value.to(old.dtype).to(old.device)
+        setattr(conv, name, nn.Parameter(folded, requires_grad=False))
+
+
+def _exact(values: Tensor) -> Tensor:
+    """Return values in float64, on the CPU: Apple's devices have no float64."""
+    values = values.detach()
+    return (values if values.is_meta else values.cpu()).double()
 
 
 def _replace(network: nn.Module, norm: nn.BatchNorm2d) -> None:

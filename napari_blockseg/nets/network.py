@@ -114,7 +114,6 @@ class Network(nn.Module):
         # A root, that of the deviation, has no gradient at 0, and pixels do not learn.
         linear: Tensor = self.shortcut([pixel_stage(images.detach()), *features])
         added = upsample(linear, self.decoder_stride // self.logits_stride)
-        # Summed in single precision, kept in that of the decoder.
         return self.logits(logits + added.to(logits.dtype))  # type: ignore[no-any-return]
 
 

@@ -36,25 +36,26 @@ def look_at(viewer: napari.Viewer, layer: BlockLabelsLayer, cell: tuple[int, ...
     for axis in viewer.dims.not_displayed:
         if axis >= first:
             viewer.dims.set_point(axis, world[axis - first])
-    row, col = (world[axis - first] for axis in viewer.dims.displayed[-2:])
+    # Swapped or rolled by the user, the view's axes are not the array's.
+    axes = [axis - first for axis in viewer.dims.displayed[-2:]]
     # napari 0.9 moved the camera to the scene
     camera = getattr(viewer, "scene", viewer).camera
     side = float(np.abs(layer.affine.scale[-2:]).min())
     if side * camera.zoom < _LEAST_WIDTH:
         camera.zoom = _LEAST_WIDTH / side
-    first, last = _bounds(layer, cell)
+    first, last = _bounds(layer, cell, axes)
     half = np.asarray(_canvas_size(viewer), dtype=float) / camera.zoom / 2
-    camera.center = (*camera.center[:-2], *_kept_inside(np.array([row, col]), half, first, last))
+    camera.center = (*camera.center[:-2], *_kept_inside(world[axes], half, first, last))
 
 
 def _bounds(
-    layer: BlockLabelsLayer, cell: tuple[int, ...]
+    layer: BlockLabelsLayer, cell: tuple[int, ...], axes: list[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the first and last row and col of the image's plane, in world coordinates."""
+    """Return where the image's plane begins and ends along axes of the layer's world."""
     grid = layer.grid  # its last row and col of blocks may end before they are whole
     rows, cols = grid.pixel_rows / grid.block - 0.5, grid.pixel_cols / grid.block - 0.5
     corners = [(*cell[:-2], row, col) for row in (-0.5, rows) for col in (-0.5, cols)]
-    world = np.array([layer.data_to_world(corner)[-2:] for corner in corners])
+    world = np.array([layer.data_to_world(corner) for corner in corners])[:, axes]
     return world.min(0), world.max(0)
 
 

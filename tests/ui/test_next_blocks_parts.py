@@ -31,6 +31,15 @@ def shown(shape, **transform):
     return viewer, image, layer
 
 
+def test_swapped_axes_are_the_views():
+    viewer, _, layer = shown((400, 4000))
+    viewer.dims.transpose()
+    camera_of(viewer).zoom = 4
+    look_at(viewer, layer, (20, 400))
+    middle = np.asarray(layer.data_to_world((20, 400)))[[1, 0]]
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], middle, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "transform", [{}, {"scale": (0.5, 0.5), "translate": (100, -30)}, {"rotate": 30}]
 )

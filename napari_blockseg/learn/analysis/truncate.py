@@ -98,6 +98,7 @@ def _network(model: Model, stride: int) -> Network:
     decoder.load_state_dict(fit_ways(model.network.decoder.state_dict(), decoder))
     if shortcut is not None and model.network.shortcut is not None:
         shortcut.load_state_dict(model.network.shortcut.state_dict())
+    network.encoder = model.network.encoder  # one for all: only decoders differ
     network.to(device=model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
 
