@@ -32,7 +32,12 @@ def targets(study: Study) -> list[str]:
 def _line(what: str, found: Mean | None, wanted: float) -> str:
     if found is None:
         return f"- {what}: not known yet"
-    verdict = "reached" if found.mean >= wanted else "NOT reached"
+    if found.mean >= wanted:
+        verdict = "reached"
+    elif found.half is not None and found.mean + found.half >= wanted:
+        verdict = "not reached, though within the interval"
+    else:
+        verdict = "NOT reached"
     return f"- {what}: {verdict}, {found.text()} ({found.n} seeds)"
 
 
