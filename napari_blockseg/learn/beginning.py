@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_blockseg.core.config import TrainConfig
-from napari_blockseg.learn.devices import mixed_precision
+from napari_blockseg.learn.devices import free_memory, is_out_of_memory, mixed_precision
 from napari_blockseg.learn.interactive.features import Features, FrozenEncoder
 from napari_blockseg.learn.interactive.head import (
     MAX_POINTS,
@@ -95,10 +95,22 @@ def settle_norms(encoder: Encoder, sampler: CropSampler, batch_size: int) -> Non
         norm.train()
     for _ in range(_SETTLING_BATCHES):
         images = pad_to_multiple(sampler.draw(batch_size).images.float(), 32)
-        with mixed_precision(device):
-            encoder(images.to(device=device, memory_format=torch.channels_last))
+        _look(encoder, images.to(device=device, memory_format=torch.channels_last))
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
+
+
+def _look(encoder: Encoder, images: Tensor) -> None:
+    """Run an encoder, in parts where memory is short, as the steps will do."""
+    try:
+        with mixed_precision(images.device):
+            encoder(images)
+    except (RuntimeError, MemoryError) as error:
+        if len(images) == 1 or not is_out_of_memory(error):
+            raise
+        free_memory(images.device)
+        for part in images.chunk(2):
+            _look(encoder, part)
 
 
 def crops_to_look_at(config: TrainConfig) -> int:

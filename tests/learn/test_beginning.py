@@ -101,6 +101,26 @@ def test_norms_settle_on_the_crops_and_nothing_else_changes(make_images, classes
     assert float((mean - stem.mean((0, 2, 3))).abs().max()) < 0.3 * float(stem.std())
 
 
+def test_norms_settle_where_memory_is_short(make_images, classes, quick, tmp_path, monkeypatch):
+    training = Training(make_images(1), classes, PLAIN, quick(), out=tmp_path)
+    encoder, sampler = training._network.encoder, training._data.sampler
+    sizes, whole = [], type(encoder).forward
+
+    def forward(self, images):
+        if len(images) > 2:
+            raise MemoryError
+        sizes.append(len(images))
+        return whole(self, images)
+
+    monkeypatch.setattr(type(encoder), "forward", forward)
+    settle_norms(encoder, sampler, 5)
+    assert sum(sizes) == 4 * 5
+    assert set(sizes) <= {1, 2}
+    monkeypatch.setattr(type(encoder), "forward", lambda self, images: [][0])
+    with pytest.raises(IndexError):
+        settle_norms(encoder, sampler, 1)
+
+
 def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path):
     """Runs with and without are paired: same weights, same crops, same changes of them."""
     images, drawn, weights = make_images(2), {}, {}
