@@ -125,6 +125,23 @@ class Study:
         scores = [(self.miou(one), self.miou(dense, one.block)) for one, dense in pairs]
         return mean_of([a / b if ratio else a - b for a, b in scores])
 
+    def to_dense_of_labelled(self, cell: Cell) -> Mean | None:
+        """Return the ratio to dense masks over the classes that own enough LABELLED blocks.
+
+        Of a part of the blocks, a class may own too few to be learned that owns enough of all.
+        """
+        ratios = []
+        for one in self.seeds(cell):
+            counts = self.found[one].get("blocks_of_class")
+            if counts is None or one.dense not in self.found:
+                continue
+            kept = [i for i in self.resolvable(one.data, one.block) if counts[i] >= OWNED]
+            mine, dense = (self.found[c]["test"]["iou"] for c in (one, one.dense))
+            ratios.append(
+                float(np.mean([mine[i] for i in kept]) / np.mean([dense[i] for i in kept]))
+            )
+        return mean_of(ratios)
+
     def seconds(self, cell: Cell) -> float | None:
         """Return the seconds of simulated annotation that the labels of a cell take."""
         found = self.found.get(cell, {})

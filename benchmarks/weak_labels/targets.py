@@ -20,6 +20,10 @@ def targets(study: Study) -> list[str]:
             ratio = study.to_dense(Cell(data, block, choice, mine, 0), ratio=True)
             what = f"{data}, blocks of {block}, {choice}: {wanted:.0%} of dense"
             lines.append(_line(what, ratio, wanted))
+        some = study.to_dense_of_labelled(Cell(data, block, "random10", mine, 0))
+        if some is not None:
+            said = f"{some.text()} ({some.n} seeds)"
+            lines.append(f"  Over the classes that own 50 of the labelled blocks: {said}")
     for choice in ("all", "random10"):
         ours = Cell("camvid", CLAIM["camvid"], choice, mine, 0)
         for peer in PEERS:
