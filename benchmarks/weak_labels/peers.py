@@ -14,7 +14,7 @@ no download, Gaussians of the channels, at the three scales that it proposes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -29,8 +29,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.normalize import Normalization
-from napari_blockseg.learn.data import WorkingGrid, class_lookup, working_image
+from napari_blockseg.learn.data import TrainingImage, WorkingGrid, class_lookup, working_image
 from napari_blockseg.learn.losses import class_weights
 from napari_blockseg.nets.build import build_encoder
 from napari_blockseg.nets.network import pad_to_multiple
@@ -56,11 +57,8 @@ def run_peer(cell: Cell) -> dict[str, Any]:
     images = painted(cell)
     classes = Source(data, "train").classes
     method, kind = cell.recipe.split("_")
-    grid = WorkingGrid.for_scale(cell.block, data.scale)
-    spec = Normalization.for_dtype(images[0].pixels.dtype)
+    grid, spec, cells = _labels(cell, images, classes)
     describe = filters if kind == "filters" else Frozen(images[0].pixels.shape[-1])
-    lookup = class_lookup(classes)
-    cells = [lookup[image.labels.values] for image in images]
     rng = np.random.default_rng(cell.seed)
     share = min(1.0, SAMPLES / sum(_places(c, grid, STRIDE[kind]) for c in cells))
     parts = []
@@ -98,10 +96,7 @@ def run_convpaint(cell: Cell) -> dict[str, Any]:
     data = DATA[cell.data]
     images = painted(cell)
     classes = Source(data, "train").classes
-    grid = WorkingGrid.for_scale(cell.block, data.scale)
-    spec = Normalization.for_dtype(images[0].pixels.dtype)
-    lookup = class_lookup(classes)
-    cells = [lookup[image.labels.values] for image in images]
+    grid, spec, cells = _labels(cell, images, classes)
     rng = np.random.default_rng(cell.seed)
     share = min(1.0, SAMPLES / sum(_places(c, grid, 1) for c in cells))
     pictures, strokes_on = [], []
@@ -147,6 +142,18 @@ def run_convpaint(cell: Cell) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
+
+
+def _labels(
+    cell: Cell, images: Sequence[TrainingImage], classes: Sequence[ClassInfo]
+) -> tuple[WorkingGrid, Normalization, list[np.ndarray]]:
+    """Return the working grid, how values are read, and the class index of each block, by image."""
+    lookup = class_lookup(classes)
+    return (
+        WorkingGrid.for_scale(cell.block, DATA[cell.data].scale),
+        Normalization.for_dtype(images[0].pixels.dtype),
+        [lookup[image.labels.values] for image in images],
+    )
 
 
 def _for_convpaint(pixels: Any, spec: Normalization, grid: WorkingGrid) -> np.ndarray:

@@ -129,6 +129,10 @@ class NetworkConfig(_Config):
             return self.form == "light" and self.network in ("deeplabv3plus", "dan")
         return self.shortcut
 
+    def outright(self) -> NetworkConfig:
+        """Return the same network with its shortcut said outright, to compare it with others."""
+        return self.model_copy(update={"shortcut": self.has_shortcut})
+
     @property
     def pools_image(self) -> bool:
         """Whether the image pooling branch is built."""

@@ -167,7 +167,8 @@ def load_state(
     if config.auto_grids == "all":
         same |= {"output_stride": before.output_stride, "network": before.network}
     asked = network if network.decoder_stride != "auto" else network.model_copy(update=same)
-    _check_same("network", _effective(old), _effective(asked), path)
+    was, now = (one.outright().model_dump(mode="json") for one in (old, asked))
+    _check_same("network", was, now, path)
     _check_same("classes", about["classes"], [info.name for info in classes], path)
     rng = np.random.default_rng()
     rng.bit_generator.state = about["rng"]
@@ -182,11 +183,6 @@ def load_state(
         scale=about["train"].get("scale", "auto"),
         tensors=tensors,
     )
-
-
-def _effective(network: NetworkConfig) -> dict[str, Any]:
-    """Return the fields; a shortcut that is left to the form is what the form makes of it."""
-    return network.model_dump(mode="json") | {"shortcut": network.has_shortcut}
 
 
 def _check_same(what: str, old: Any, new: Any, path: Path) -> None:

@@ -211,6 +211,4 @@ def _first_analysis(
 
 
 def _without_stride(network: NetworkConfig) -> dict[str, object]:
-    said = network.model_dump(exclude={"decoder_stride", "weights"})
-    # Left to the form or said outright, it is the same network.
-    return said | {"shortcut": network.has_shortcut}
+    return network.outright().model_dump(exclude={"decoder_stride", "weights"})

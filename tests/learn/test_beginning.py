@@ -116,9 +116,16 @@ def test_norms_settle_where_memory_is_short(make_images, classes, quick, tmp_pat
     settle_norms(encoder, sampler, 5)
     assert sum(sizes) == 4 * 5
     assert set(sizes) <= {1, 2}
-    monkeypatch.setattr(type(encoder), "forward", lambda self, images: [][0])
-    with pytest.raises(IndexError):
-        settle_norms(encoder, sampler, 1)
+
+    def broken(self, images):
+        sizes.append(len(images))
+        raise RuntimeError("something else")
+
+    sizes.clear()
+    monkeypatch.setattr(type(encoder), "forward", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        settle_norms(encoder, sampler, 4)
+    assert sizes == [4], "only what is short of memory is tried again"
 
 
 def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path):
