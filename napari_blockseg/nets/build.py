@@ -70,10 +70,15 @@ def build_network(config: NetworkConfig, n_classes: int, n_channels: int = 3) ->
     return network
 
 
+def draws_decoder(config: NetworkConfig) -> bool:
+    """Return whether a network as built has a decoder that was drawn, not read from a file."""
+    return config.form != "smp" or config.weights in _NOT_FILES
+
+
 def _build_smp(config: NetworkConfig, n_classes: int, n_channels: int) -> Network:
     name = smp.timm_name(config.encoder)
     encoder = build_encoder(name, config.weights, n_channels, config.output_stride)
     network = smp.build_smp(encoder, config, n_classes)
-    if config.weights not in _NOT_FILES:
+    if not draws_decoder(config):
         smp.load_decoder(network, config.weights)
     return network

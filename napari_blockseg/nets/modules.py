@@ -157,3 +157,23 @@ def initialize(decoder: nn.Module) -> None:
                 # The head: small weights, so that training starts at equal class chances.
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def keep_center_taps(decoder: nn.Module) -> None:
+    """Leave atrous convolutions as drawn their central tap; the others begin at zero.
+
+    Notes
+    -----
+    The other taps lie `dilation` cells off. In crops about as narrow as that they see padding and
+    hardly anything else, while prediction shows them the image: drawn ones then answer with noise,
+    which batch norm has scaled up to the little that training saw. Zero says nothing, and learns
+    where there is something to see.
+    """
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d) and max(module.dilation) > 1:
+            weight = module.weight
+            row, col = weight.shape[-2] // 2, weight.shape[-1] // 2
+            center = weight[..., row, col].clone()
+            nn.init.zeros_(weight)
+            weight[..., row, col] = center

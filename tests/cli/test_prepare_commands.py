@@ -105,7 +105,8 @@ def test_simulate_draws_its_fraction_over_the_whole_project(tmp_path, data, run,
 
 @pytest.mark.parametrize(("fraction", "code"), [("0", 2), ("1.5", 2), ("many", 2)])
 def test_simulate_refuses_a_fraction_that_is_none(project, data, run, fraction, code):
-    run("simulate", project, "--masks", data.masks, "--fraction", fraction, expect=code)
+    done = run("simulate", project, "--masks", data.masks, "--fraction", fraction, expect=code)
+    assert "--fraction" in done.err
 
 
 def test_simulate_names_a_folder_without_masks(project, tmp_path, run):

@@ -44,14 +44,16 @@ def test_a_dead_process_is_replaced(tmp_path):
     write_holder(tmp_path, pid=dead_pid())
     lock = ProjectLock(tmp_path)
     lock.acquire()
-    lock.check()  # what the file says now is ours
+    lock.check()
+    assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
 
 
 def test_a_reused_pid_is_not_taken_for_the_holder(tmp_path):
     write_holder(tmp_path, started=1.0)
     lock = ProjectLock(tmp_path)
     lock.acquire()
-    lock.check()  # what the file says now is ours
+    lock.check()
+    assert json.loads((tmp_path / "lock.json").read_text())["started"] > 1.0
 
 
 def test_another_host_is_asked_about(tmp_path):
@@ -87,6 +89,7 @@ def test_a_damaged_lock_does_not_close_a_project_for_ever(tmp_path, monkeypatch)
     monkeypatch.setattr("napari_blockseg.files.lock._WAIT_SECONDS", 0.001)
     (tmp_path / "lock.json").write_text("{")
     ProjectLock(tmp_path).acquire()
+    assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
 
 
 def test_reading_only_may_not_write(tmp_path):

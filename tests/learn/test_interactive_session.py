@@ -19,8 +19,8 @@ from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.reports import Notice, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import load_model
-from napari_blockseg.learn.data import WorkingGrid
-from napari_blockseg.learn.interactive import behind, fitted, painted
+from napari_blockseg.learn.data import TrainingImage, WorkingGrid
+from napari_blockseg.learn.interactive import background, behind, fitted, painted
 from napari_blockseg.learn.interactive.features import Features, PlaneFeatures
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.head import (
@@ -36,6 +36,7 @@ from napari_blockseg.learn.interactive.scoring import can_tell, score
 from napari_blockseg.learn.interactive.session import Interactive
 from napari_blockseg.learn.interactive.view import Preview, View
 from napari_blockseg.learn.predict import predict
+from napari_blockseg.nets.build import draws_decoder
 
 CLASSES = make_classes(["smooth", "rough", "dark"])
 BLOCK, ROWS, COLS = 8, 120, 168
@@ -248,6 +249,40 @@ def test_the_network_learns_from_the_head_and_takes_over_when_it_is_better(
     assert last.spec.network.decoder_stride == 4
     for name, tensor in foundation.network.state_dict().items():
         assert torch.equal(tensor, start[name]), name  # the next session begins where this one did
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_the_network_behind_begins_without_what_short_training_cannot_unlearn(
+    foundation, monkeypatch, drawn
+):
+    """Atrous taps at rest, where they were drawn; those of a file stay as they were read."""
+    monkeypatch.setattr(background, "draws_decoder", lambda config: drawn)
+    scene = Scene()
+    scene.paint_truth()
+    images = [TrainingImage("a", scene.image, scene.changed()["a"])]
+    network, encoder = foundation.network, foundation.maker.encoder
+    behind_it = background.Background(
+        *(network, encoder, images, CLASSES, foundation.config, TRAIN, lambda *_: None)
+    )
+
+    def around(network):
+        """Sum up what lies around the central taps."""
+        atrous = [
+            m.weight for m in network.decoder.modules() if max(getattr(m, "dilation", [1])) > 1
+        ]
+        assert len(atrous) == 3
+        return sum(float((w.abs().sum() - w[..., 1, 1].abs().sum()).detach()) for w in atrous)
+
+    assert around(network) > 1, "the next session begins where this one did"
+    found = around(behind_it.model(None, 0.0).network)
+    assert found == pytest.approx(0 if drawn else around(network), abs=1e-4)
+
+
+def test_decoders_are_drawn_but_for_those_from_a_file():
+    assert draws_decoder(NetworkConfig())
+    assert draws_decoder(NetworkConfig(weights="encoder.safetensors"))
+    assert draws_decoder(NetworkConfig(form="smp", weights="none"))
+    assert not draws_decoder(NetworkConfig(form="smp", weights="whole.pth"))
 
 
 @pytest.mark.parametrize("after", ["stopping", "a checkpoint"])

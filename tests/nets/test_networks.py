@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import NetworkError
 from napari_blockseg.nets.build import build_network
-from napari_blockseg.nets.modules import box_mean
+from napari_blockseg.nets.modules import box_mean, keep_center_taps
 from napari_blockseg.nets.network import pad_to_multiple
 from napari_blockseg.nets.truncation import to_stride, upsample
 
@@ -49,6 +50,30 @@ def test_pooling_sees_a_fixed_window():
     far = features.clone()
     far[:, :, 0, 0] = 99
     assert torch.equal(box_mean(far, 33)[:, :, 17:, 17:], found[:, :, 17:, 17:])
+
+
+@pytest.mark.parametrize("form", ["light", "paper"])
+def test_taps_that_no_crop_reaches_say_nothing(form):
+    """In crops of 4 x 4 cells taps 6 cells off see padding alone, however long one trains."""
+    network = build_network(NetworkConfig(form=form, weights="none", shortcut=False), 2)
+    keep_center_taps(network.decoder)
+    aspp = [m for m in network.decoder.aspp.modules() if isinstance(m, nn.Conv2d)]
+    atrous = [conv for conv in aspp if max(conv.dilation) > 1]
+    assert len(atrous) == 3
+
+    def around(conv):
+        taps = conv.weight.detach().clone()
+        taps[..., 1, 1] = 0
+        return taps.abs().max()
+
+    assert all(around(conv) == 0 and conv.weight.abs().max() > 0 for conv in atrous)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):  # the logits begin small: what lies before them learns from the second on
+        network(images)[:, 0].square().mean().backward()
+        optimizer.step()
+    for conv in atrous:
+        assert (around(conv) > 0) == (max(conv.dilation) < 4)
 
 
 def test_truncation_is_block_mean_and_bilinear():

@@ -22,6 +22,8 @@ from napari_blockseg.learn.interactive.features import FrozenEncoder
 from napari_blockseg.learn.interactive.head import Head, put_head
 from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
 from napari_blockseg.learn.optim import MeanWeights, build_optimizer, set_learning_rate
+from napari_blockseg.nets.build import draws_decoder
+from napari_blockseg.nets.modules import keep_center_taps
 from napari_blockseg.nets.network import Network, pad_to_multiple
 from napari_blockseg.nets.stages import pixel_stage
 from napari_blockseg.nets.truncation import upsample
@@ -29,7 +31,7 @@ from napari_blockseg.nets.truncation import upsample
 #: Steps in which only the decoder learns, from the labels and from what the head says.
 FROM_HEAD = 40
 #: Share of the configured rate: there is no schedule that would bring it down in the end.
-RATE_SHARE = 0.3
+RATE_SHARE = 0.15
 WARM_UP = 10
 MAX_GRADIENT = 5.0
 #: Steps after which terms that come in slowly are there in full.
@@ -46,7 +48,9 @@ class Background:
     A network with a shortcut begins as the head: its shortcut is given the head's weights, and its
     decoder adds nothing. Without one, the first steps teach the decoder what the head has found,
     for every pixel of a crop, labelled or not. In these steps the encoder's features are the frozen
-    ones; then all of it learns from the labels. Batch norm of the encoder stays fixed.
+    ones; then all of it learns from the labels. Batch norm of the encoder stays fixed. Atrous
+    convolutions that were drawn begin with their central taps alone: a preview after a hundred
+    steps has no time to unlearn what the others say (decision 028).
 
     Parameters
     ----------
@@ -80,6 +84,8 @@ class Background:
         self._pieces = _CPU_PIECES if on_cpu else 1
         self._frozen, self._network = frozen, copy.deepcopy(network)
         self.device = frozen.device
+        if draws_decoder(network_config):
+            keep_center_taps(self._network.decoder)
         self._network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self._network, config)
         self._mean = MeanWeights(self._network)
