@@ -10,7 +10,7 @@ from typing import Any
 from outcomes import Study, Times
 from paired import Interval
 from picture import draw_curves
-from plan import DATA, SEEDS, VARIANTS
+from plan import DATA, VARIANTS, planned_seeds
 from spectra_table import spectra_lines
 
 MISSING = "missing"
@@ -79,8 +79,9 @@ def _accuracy(study: Study, data: str) -> list[str]:
     ]
     for name in VARIANTS:
         miou, boundary = (study.mean(data, name, key) for key in ("miou", "boundary_f"))
+        planned = planned_seeds(name)
         if miou is None or boundary is None:
-            lines.append(f"| {name} | 0 of {SEEDS} |" + f" {MISSING} |" * 5)
+            lines.append(f"| {name} | 0 of {planned} |" + f" {MISSING} |" * 5)
             continue
         found = [
             study.difference(data, name),
@@ -88,7 +89,9 @@ def _accuracy(study: Study, data: str) -> list[str]:
             study.difference(data, name, against="smp"),
         ]
         words = " | ".join("" if one is None else one.text() for one in found)
-        lines.append(f"| {name} | {miou.n} | {miou.mean:.3f} | {boundary.mean:.3f} | {words} |")
+        lines.append(
+            f"| {name} | {miou.n} of {planned} | {miou.mean:.3f} | {boundary.mean:.3f} | {words} |"
+        )
     return lines
 
 
