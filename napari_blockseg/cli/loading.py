@@ -13,12 +13,17 @@ import numpy as np
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice
+from napari_blockseg.files.spec import read_spec
 
 if TYPE_CHECKING:
     from napari_blockseg.files.project import Project
     from napari_blockseg.learn.data import TrainingImage
 
 Index = tuple[int, ...]
+_OTHER_LABELS = (
+    "Classes or blocks of the project changed: this training goes on with the labels as they were. "
+    "Stop it and start a new one to learn from the present ones."
+)
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,17 @@ class LabelWatch:
     seconds : float
         How often the files are looked at; thousands of them less often, so that looking stays a
         small part.
+
+    Attributes
+    ----------
+    notices : list of Notice
+        What the user should know; whoever reads them takes them out.
     """
 
     def __init__(self, images: ProjectImages, seconds: float = 0.25) -> None:
         self._project = images.project
+        self._follows = True
+        self.notices: list[Notice] = []
         self._planes: dict[str, list[LabelledPlane]] = {}
         for plane in images.planes:
             self._planes.setdefault(plane.image_id, []).append(plane)
@@ -125,8 +137,12 @@ class LabelWatch:
         self._due = time.monotonic() + seconds
 
     def changed(self) -> dict[str, BlockLabels]:
-        """Return the labels that changed since the last look, by name of the plane."""
-        if time.monotonic() < self._due:
+        """Return the labels that changed since the last look, by name of the plane.
+
+        None any more once the project's classes or blocks are others: the training would take
+        their values for its own classes.
+        """
+        if not self._follows or time.monotonic() < self._due:
             return {}
         start = time.monotonic()
         found: dict[str, BlockLabels] = {}
@@ -140,9 +156,24 @@ class LabelWatch:
                 continue  # caught in the middle of a change: the next look will do
             self._seen[image_id] = signature
             found |= {plane.name: labels.plane(plane.index) for plane in planes}
+        # After the labels: a change of all of them says so in the project before it touches one.
+        if found and not self._means_the_same():
+            self._follows = False
+            self.notices.append(Notice(level="warning", message=_OTHER_LABELS))
+            return {}
         now = time.monotonic()
         self._due = now + max(self._seconds, 10 * (now - start))
         return found
+
+    def _means_the_same(self) -> bool:
+        """Look whether values and blocks mean what they did; more classes are no matter."""
+        try:
+            spec = read_spec(self._project.root)
+        except BlockSegError:
+            return False
+        now = {(one.value, one.name) for one in spec.classes}
+        before = {(one.value, one.name) for one in self._project.classes}
+        return spec.block == self._project.block and before <= now
 
     def _signature(self, image_id: str) -> tuple[Any, ...]:
         from napari_blockseg.files.blocklabels import SUFFIX

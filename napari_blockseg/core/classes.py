@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_blockseg.core.errors import LabelError
@@ -103,3 +105,35 @@ def make_classes(
         ClassInfo(value=i + 1, name=name, color=color)
         for i, (name, color) in enumerate(zip(names, chosen, strict=True))
     )
+
+
+def present_values(names: Mapping[int, str], classes: Sequence[ClassInfo]) -> NDArray[np.uint16]:
+    """Return what values from another time, or another list of classes, are called by today.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        What each value was called then.
+    classes : sequence of ClassInfo
+        The classes of today.
+
+    Returns
+    -------
+    (largest value + 1,) uint16 array
+        ``found[mask]`` is the mask in today's values; 0 where a class is gone. A class goes by its
+        name; one whose name is gone was renamed if the class that has its value today is new.
+
+    Examples
+    --------
+    >>> present_values({1: "sky", 2: "road", 3: "car"}, make_classes(["road", "automobile"]))
+    array([0, 0, 1, 0], dtype=uint16)
+    >>> present_values({1: "sky", 2: "raod"}, make_classes(["sky", "road"]))
+    array([0, 1, 2], dtype=uint16)
+    """
+    by_name = {info.name: info.value for info in classes}
+    known = set(names.values())
+    renamed = {info.value for info in classes if info.name not in known}
+    found = np.zeros(max(names, default=0) + 1, np.uint16)
+    for value, name in names.items():
+        found[value] = by_name.get(name, value if value in renamed else 0)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from superqt.utils import create_worker
 
 from napari_blockseg.core.errors import ProjectError
 from napari_blockseg.files.images import inspect_image
-from napari_blockseg.files.masks import read_values, write_classes_json, write_mask
+from napari_blockseg.files.masks import write_classes_json, write_mask
+from napari_blockseg.files.predictions import read_prediction
 from napari_blockseg.ui.panels.predict import LIVE
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def export_masks(
     classes: Sequence[ClassInfo],
     out: Path,
     model: Path | None = None,
-) -> Iterator[tuple[int, int]]:
+) -> Generator[tuple[int, int], None, list[str]]:
     """Write predictions as masks with their `classes.json`, and the model beside them.
 
     Parameters
@@ -48,7 +49,8 @@ def export_masks(
     images
         Image id to the image's file and its given axes: a mask takes its kind and pixel size.
     classes
-        The project's classes.
+        The project's classes: the masks get their values. What a model predicted as a class that
+        is none of them becomes unlabelled.
     out
         Folder to make.
     model
@@ -58,6 +60,11 @@ def export_masks(
     ------
     tuple of int
         How many masks are written, of how many.
+
+    Returns
+    -------
+    list of str
+        Names of the classes of the model that are none of `classes`.
 
     Raises
     ------
@@ -70,17 +77,21 @@ def export_masks(
             f"There is no whole-image prediction in {predictions.name}. Press 'Whole image' or "
             "'All images' first."
         )
+    gone: dict[str, None] = {}
     out.mkdir(parents=True)
     yield 0, len(found)
     for done, (image_id, path) in enumerate(found, start=1):
         like = inspect_image(*images[image_id])
-        write_mask(out / image_id, read_values(path), classes, like)
+        predicted = read_prediction(path, model)
+        gone |= dict.fromkeys(predicted.missing_in(classes))
+        write_mask(out / image_id, predicted.in_values_of(classes), classes, like)
         yield done, len(found)
     write_classes_json(out, classes)
     if model is not None and model.is_dir():
         (out / "model").mkdir()
         for name in _MODEL_FILES:
             shutil.copy2(model / name, out / "model" / name)
+    return list(gone)
 
 
 class Export(QObject):
@@ -104,6 +115,7 @@ class Export(QObject):
         self._worker: Any = None
         self._out = Path()
         self._failed = False
+        self._gone: list[str] = []
         panel.export_requested.connect(self.start)
         panel.stop_requested.connect(self.stop)
 
@@ -130,12 +142,13 @@ class Export(QObject):
             project.models_dir / run,
         )
         worker.yielded.connect(self._on_progress)
+        worker.returned.connect(self._on_returned)
         worker.errored.connect(self._on_error)
         worker.finished.connect(self._on_finished)
         self._panel.show_message("info", "")
         self._panel.show_busy(0.0, "Exporting…")
         self._worker = worker
-        self._failed = False
+        self._failed, self._gone = False, []
         worker.start()
 
     def stop(self) -> None:
@@ -147,6 +160,9 @@ class Export(QObject):
         done, total = progress
         self._panel.show_busy(done / total, f"Mask {done} of {total}")
 
+    def _on_returned(self, gone: list[str] | None) -> None:
+        self._gone = gone or []
+
     def _on_error(self, error: Exception) -> None:
         self._failed = True
         self._panel.show_message("error", str(error))
@@ -155,4 +171,10 @@ class Export(QObject):
         self._worker = None
         self._panel.show_idle()
         if not self._failed:
-            self._panel.show_message("info", f"Exported to {self._out}")
+            self._panel.show_message("info", f"Exported to {self._out}{self._left_out()}")
+
+    def _left_out(self) -> str:
+        if not self._gone:
+            return ""
+        names = ", ".join(self._gone)
+        return f". Unlabelled there, as the project no longer has the class: {names}."

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from napari_blockseg.core.errors import BlockSegError
-from napari_blockseg.core.reports import FeaturesDone, InteractivePreview
-from napari_blockseg.files.masks import read_values
+from napari_blockseg.core.reports import FeaturesDone, InteractivePreview, TrainStarted
+from napari_blockseg.files.predictions import PredictedMask, read_prediction
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.predict_jobs import PREVIEW_SIDE, middle
 from napari_blockseg.ui.worker_job import WorkerJob
@@ -17,7 +17,6 @@ from napari_blockseg.ui.worker_job import WorkerJob
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from qtpy.QtCore import QObject
 
     from napari_blockseg.ui.panels.predict import PredictPanel
@@ -30,10 +29,12 @@ _VIEW_RESTS_MS = 200
 _SETTINGS_REST_MS = 500
 
 
-def read_preview(path: Path, preview: InteractivePreview) -> tuple[InteractivePreview, Any]:
+def read_preview(
+    path: Path, preview: InteractivePreview
+) -> tuple[InteractivePreview, PredictedMask | None]:
     """Return a preview with its mask, read whole; its file is removed. None if it is overtaken."""
     try:
-        mask = read_values(path)
+        mask = read_prediction(path)
     except (BlockSegError, OSError):
         return preview, None  # the worker has removed it: a newer one is on its way
     with suppress(OSError):
@@ -144,10 +145,12 @@ class InteractiveJob(WorkerJob):
 
     def _on_preview(self, _number: int, report: Any) -> None:
         project = self._session.project
-        if isinstance(report, InteractivePreview) and project is not None:
+        if isinstance(report, TrainStarted):
+            self._tell_view()  # it was moved, or another image shown, while the session got ready
+        elif isinstance(report, InteractivePreview) and project is not None:
             self._reader.ask(project.root / report.path, report)
 
-    def _on_mask(self, result: tuple[InteractivePreview, np.ndarray | None]) -> None:
+    def _on_mask(self, result: tuple[InteractivePreview, PredictedMask | None]) -> None:
         preview, mask = result
         if mask is None or preview.image_id != self._session.image_id:
             return

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_blockseg.core.reports import Notice, PredictDone, PredictProgress
 from napari_blockseg.files.images import read_image
-from napari_blockseg.files.masks import read_values
+from napari_blockseg.files.predictions import PredictedMask, read_prediction
 from napari_blockseg.ui.export import Export
 from napari_blockseg.ui.latest import Latest
 from napari_blockseg.ui.panels.predict import LIVE, PredictPanel
@@ -63,12 +63,12 @@ def middle(region: Region, side: int = PREVIEW_SIDE) -> Region:
     return (row, row + rows, col, col + cols)
 
 
-Result = tuple[PredictTask, "np.ndarray", "np.ndarray | None"]
+Result = tuple[PredictTask, PredictedMask, "np.ndarray | None"]
 
 
 def read_result(path: Path, task: PredictTask) -> Result:
     """Return a task with its mask and uncertainty, read whole; what is not kept is removed."""
-    mask, unsure = read_values(path), None
+    mask, unsure = read_prediction(path), None
     if task.uncertainty:
         beside = path.with_suffix(".uncertainty.tif")
         unsure = read_image(beside, "YX").pixels[..., 0]

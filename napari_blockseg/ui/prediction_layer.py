@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_blockseg.core.classes import present_values
 from napari_blockseg.ui.geometry import TRANSFORM_EVENTS, copied_dims, data_to_world
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class PredictionView:
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
         self._image: Image | None = None
+        self._names: dict[int, str] = {}
         self.layer: Labels | None = None
 
     def show(
@@ -58,9 +60,19 @@ class PredictionView:
             self.layer.refresh(extent=False)
 
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:
-        """Show the prediction in the classes' colors and under their names."""
-        if self.layer is not None:
-            _color(self.layer, classes)
+        """Show the prediction in the classes' colors and under their names.
+
+        What was predicted as a class keeps its name where the classes' values have changed.
+        """
+        if self.layer is None:
+            return
+        table = present_values(self._names, classes)
+        if not np.array_equal(table, np.arange(len(table))):
+            dtype = self.layer.data.dtype
+            of_all = np.zeros(np.iinfo(dtype).max + 1, dtype)
+            of_all[: len(table)] = table
+            self.layer.data = of_all[self.layer.data]
+        self._name(self.layer, classes)
 
     def clear(self) -> None:
         """Remove the layer."""
@@ -80,7 +92,7 @@ class PredictionView:
             affine=data_to_world(image, len(shape)),
             **copied_dims(image, len(shape)),
         )
-        _color(layer, classes)
+        self._name(layer, classes)
         selected = set(self._viewer.layers.selection)
         active = self._viewer.layers.selection.active
         self._viewer.layers.insert(self._viewer.layers.index(image) + 1, layer)
@@ -90,6 +102,10 @@ class PredictionView:
         for event in TRANSFORM_EVENTS:
             getattr(image.events, event).connect(self._follow)
         return layer
+
+    def _name(self, layer: Labels, classes: Sequence[ClassInfo]) -> None:
+        self._names = {info.value: info.name for info in classes}
+        _color(layer, classes)
 
     def _follow(self, _event: Any = None) -> None:
         if self.layer is not None and self._image is not None:

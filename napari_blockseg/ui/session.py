@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_blockseg.core.errors import LabelError, ProjectError
+from napari_blockseg.files.predictions import PredictedMask
 from napari_blockseg.ui import project_steps
 from napari_blockseg.ui.class_edits import with_added, with_changed
 from napari_blockseg.ui.disk import DiskThread
@@ -274,7 +275,7 @@ class Session(QObject):
     def show_prediction(
         self,
         image_id: str,
-        mask: np.ndarray,
+        mask: np.ndarray | PredictedMask,
         region: tuple[int, int, int, int] | None = None,
         slice_index: tuple[int, ...] = (),
     ) -> None:
@@ -284,14 +285,17 @@ class Session(QObject):
         ----------
         image_id : str
             The image; nothing happens when another one is shown by now.
-        mask : (rows, cols) int array
-            Class values 1..K, 0 where nothing was predicted; of `region`'s size.
+        mask : (rows, cols) int array, or PredictedMask
+            Class values 1..K, 0 where nothing was predicted; of `region`'s size. One that says what
+            its values are called is shown in those of the present classes.
         region : (row0, row1, col0, col1), optional
             Where `mask` lies; the rest of the layer keeps what it showed. The whole plane if None.
         slice_index : tuple of int
             Position in the image's leading axes.
         """
         if image_id == self.image_id:
+            if isinstance(mask, PredictedMask):
+                mask = mask.in_values_of(self._classes)
             self._easel.show_prediction(self._classes, mask, region, slice_index)
 
     def prediction_layer(self) -> Labels | None:

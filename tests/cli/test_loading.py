@@ -73,6 +73,33 @@ def test_paint_is_noticed_once(stack):
     assert watch.changed() == {}
 
 
+@pytest.mark.parametrize("change", ["a class is deleted", "other blocks", "a class is added"])
+def test_labels_that_mean_something_else_are_followed_no_longer(stack, change):
+    """A model of classes a and b must not take what is now value 1, once b, for a."""
+    watch = LabelWatch(ProjectImages(stack), seconds=0)
+    with Project.open(stack.root, write=True) as other:
+        if change == "a class is deleted":
+            other.set_classes(["b"], {1: 0, 2: 1})
+        elif change == "other blocks":
+            other.set_block(4)
+        else:
+            other.set_classes(["a", "b", "c"])
+        values = other.load_labels("stack").values.copy()
+        values[0, 0, 1] = 1
+        other.save_labels("stack", other.load_labels("stack").with_values(values))
+        changed = watch.changed()
+        if change == "a class is added":
+            assert changed["stack[0]"].values[0, 1] == 1
+            assert not watch.notices
+            return
+        assert changed == {}
+        assert [one.level for one in watch.notices] == ["warning"]
+        assert "start a new one" in watch.notices.pop().message
+        other.save_labels("stack", other.load_labels("stack").with_values(np.ones_like(values)))
+    assert watch.changed() == {}
+    assert not watch.notices, "said once"
+
+
 def test_files_are_looked_at_only_so_often(stack):
     watch = LabelWatch(ProjectImages(stack), seconds=60)
     with Project.open(stack.root, write=True) as other:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_blockseg.core import normalize as module
 from napari_blockseg.core.atomic import json_text, replacing, write_json, write_text
-from napari_blockseg.core.classes import ClassInfo, default_color, make_classes
+from napari_blockseg.core.classes import ClassInfo, default_color, make_classes, present_values
 from napari_blockseg.core.config import NetworkConfig, PredictConfig, TrainConfig, checked
 from napari_blockseg.core.errors import BlockSegError, ImageError, LabelError, WorkerError
 from napari_blockseg.core.normalize import Normalization, image_limits, normalize
@@ -34,6 +34,24 @@ def test_wrong_settings_name_field_value_and_choice() -> None:
 def test_stride_from_the_command_line_is_text() -> None:
     assert checked(NetworkConfig, {"decoder_stride": "16"}).stride == 16
     assert NetworkConfig().stride == 4
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        ("ABC", "ABC", [0, 1, 2, 3]),
+        ("ABC", "BC", [0, 0, 1, 2]),  # A was deleted
+        ("BC", "ABC", [0, 2, 3]),  # and came back
+        ("ABC", "AXC", [0, 1, 2, 3]),  # B was renamed
+        ("ABC", "ABCD", [0, 1, 2, 3]),  # D was added
+        ("ABC", "BAC", [0, 2, 1, 3]),
+        ("AB", "XY", [0, 1, 2]),
+        ("ABC", "A", [0, 1, 0, 0]),
+    ],
+)
+def test_values_follow_the_names_of_their_classes(then: str, now: str, expected: list[int]) -> None:
+    names = dict(enumerate(then, start=1))
+    assert present_values(names, make_classes(list(now))).tolist() == expected
 
 
 def test_every_field_can_make_a_form() -> None:

@@ -10,6 +10,7 @@ from qtpy.QtTest import QTest
 
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.errors import ImageError, LabelError
+from napari_blockseg.files.predictions import PredictedMask
 from napari_blockseg.files.project import Project
 from napari_blockseg.ui.new_project import default_block, unsaved_projects
 from napari_blockseg.ui.session import Session
@@ -290,6 +291,37 @@ def test_a_prediction_lies_on_its_image_and_leaves_the_brush_in_hand(session, vi
     session.set_image("b")
     assert session.flush()
     assert session.prediction_layer() is None
+
+
+def test_a_prediction_keeps_its_names_when_values_move(session, two_images):
+    """Deleting a class gives later ones other values; what was predicted as one stays that one."""
+    session.open_project(two_images)
+    assert session.flush()
+    session.add_class("third")
+    first, second, third = (info.name for info in session.classes)
+    notes = {info.value: info.name for info in session.classes}
+    mask = np.repeat(np.array([[1, 2, 3, 0]], np.uint8), 20, axis=0)
+    session.show_prediction("a", PredictedMask(mask, notes), (0, 20, 0, 4))
+
+    def predicted():
+        layer = session.prediction_layer()
+        names = {0: "", **{info.value: info.name for info in session.classes}}
+        return [names[int(value)] for value in layer.data[5, :4]]
+
+    assert predicted() == [first, second, third, ""]
+    session.delete_class(1)
+    assert session.flush()
+    assert predicted() == ["", second, third, ""]
+    # A model of before goes on speaking of its three classes.
+    session.show_prediction("a", PredictedMask(mask, notes), (0, 20, 0, 4))
+    assert predicted() == ["", second, third, ""]
+    session.undo()
+    assert session.flush()
+    assert predicted() == ["", second, third, ""]
+    session.change_class(2, name="renamed")
+    assert predicted() == ["", "renamed", third, ""]
+    session.show_prediction("a", PredictedMask(mask, notes), (0, 20, 0, 4))
+    assert predicted() == [first, "renamed", third, ""]
 
 
 def test_visible_region_is_what_the_canvas_shows(session, viewer, two_images):

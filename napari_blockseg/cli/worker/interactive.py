@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections import deque
@@ -21,6 +22,7 @@ from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import FeaturesDone, InteractivePreview, Notice
 from napari_blockseg.files.blocklabels import SUFFIX
 from napari_blockseg.files.featurecache import FeatureCache
+from napari_blockseg.files.predictions import class_notes
 
 if TYPE_CHECKING:
     from napari_blockseg.files.project import Project
@@ -251,7 +253,10 @@ class InteractiveDesk:
         image_id, index = self._images.place(preview.view.name)
         path = project.cache_dir / f"preview-{uuid.uuid4().hex[:8]}.tif"
         with replacing(path) as temporary:
-            tifffile.imwrite(temporary, preview.mask, photometric="minisblack", metadata=None)
+            notes = json.dumps(class_notes(project.classes))
+            tifffile.imwrite(
+                temporary, preview.mask, photometric="minisblack", metadata=None, description=notes
+            )
         self._previews.append(path)
         while len(self._previews) > _KEPT_PREVIEWS:
             self._previews.popleft().unlink(missing_ok=True)

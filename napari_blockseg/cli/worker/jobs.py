@@ -75,6 +75,7 @@ class Workbench:
             check_folder_is_free(self._run)
         for notice in images.notices:
             yield notice.model_dump()
+        watch = LabelWatch(images)
         self._training = Training(
             images,
             project.classes,
@@ -82,13 +83,15 @@ class Workbench:
             request.train,
             out=self._run,
             resume=request.resume,
-            changed_labels=LabelWatch(images).changed,
+            changed_labels=watch.changed,
             known_models=model_folders(project),
         )
         try:
             with closing(self._training.reports()) as reports:
                 for report in reports:
                     yield report.model_dump()
+                    while watch.notices:
+                        yield watch.notices.pop(0).model_dump()
         finally:
             self._end_training()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_blockseg.files.predictions import class_notes
 from napari_blockseg.files.rowfiles import TiffRows
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class PredictionFiles:
     classes : sequence of ClassInfo
         Of the model.
     notes : dict
-        Written into the files as JSON.
+        Written into the files as JSON, with what the values are called.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PredictionFiles:
         self._classes = classes
         self._tags = {
             "photometric": "minisblack",
-            "description": json.dumps(notes),
+            "description": json.dumps(notes | class_notes(classes)),
             "metadata": None,
         }
         self._stack = ExitStack()

@@ -15,6 +15,7 @@ from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.errors import ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.files.predictions import PredictedMask
 from napari_blockseg.ui.worker_client import WorkerClient
 from napari_blockseg.ui.worker_messages import WorkerCommand
 
@@ -88,6 +89,7 @@ class FakeSession(QObject):
         return True
 
     def show_prediction(self, image_id, mask, region=None, slice_index=()) -> None:
+        mask = mask.in_values_of(self.classes) if isinstance(mask, PredictedMask) else mask
         self.shown.append((image_id, mask, region))
 
     def prediction_layer(self) -> None:

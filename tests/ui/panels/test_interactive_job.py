@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_blockseg.core.config import TrainConfig
-from napari_blockseg.core.reports import FeaturesDone, Validation
+from napari_blockseg.core.reports import FeaturesDone, TrainStarted, Validation
 from napari_blockseg.ui.interactive_job import InteractiveJob, view_fields
 from napari_blockseg.ui.panels.train import TrainPanel, TrainSettings
 from napari_blockseg.ui.train_job import TrainJob
@@ -101,6 +101,27 @@ def test_an_image_out_of_view_is_asked_for_in_part(session):
     assert view_fields(session)["region"] == [0, 2048, 0, 2048]
     session.image_id = None
     assert view_fields(session) is None
+
+
+def test_where_the_user_looks_is_told_once_more_when_the_session_is_ready(
+    session, panel, jobs, qtbot, monkeypatch
+):
+    """What it was told before, while it got ready, it has not heard."""
+    training, previews = jobs
+    told = []
+    monkeypatch.setattr(previews._client, "request", lambda kind, **f: told.append((kind, f)) or 9)
+    started = TrainStarted(
+        **dict.fromkeys(("n_images", "n_labelled_blocks", "n_train_blocks", "n_val_blocks"), 1),
+        **{"steps": None, "minutes": None, "validation": "none", "device": "cpu"},
+        **{"scale": 1.0, "decoder_stride": 4},
+    )
+    previews._client.report_received.emit(1, started)
+    assert not told  # no interactive session of ours
+    monkeypatch.setattr(type(training), "interactive", True)
+    session.set_image("b")
+    previews._view_rests.stop()
+    previews._client.report_received.emit(1, started)
+    assert [(kind, fields["image_id"]) for kind, fields in told] == [("view", "b")]
 
 
 def test_features_are_asked_for_once_while_the_user_gets_ready(

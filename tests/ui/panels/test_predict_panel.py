@@ -11,6 +11,8 @@ import tifffile
 from PIL import Image
 from qtpy.QtCore import QObject, Signal
 
+from napari_blockseg.core.classes import make_classes
+from napari_blockseg.files.predictions import class_notes
 from napari_blockseg.ui.export import export_masks, new_folder
 from napari_blockseg.ui.panels.predict import LIVE, PredictChoice, PredictPanel
 from napari_blockseg.ui.predict_jobs import PredictJobs, middle
@@ -219,6 +221,35 @@ def test_export_writes_ids_classes_and_the_model(session, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(out / "a.png")), 10 * mask)
     assert json.loads((out / "classes.json").read_text())["classes"][0]["id"] == 10
     assert (out / "model" / "model.safetensors").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("says", ["in the mask", "in the model"])
+def test_export_goes_by_the_names_of_classes_not_by_old_values(session, tmp_path, says):
+    """Classes A, B, C; A was deleted since: what was 2 is 1 now, and what was A has no class."""
+    predictions, model = tmp_path / "predictions" / "final", tmp_path / "models" / "final"
+    for folder in (predictions, model):
+        folder.mkdir(parents=True)
+    then, now = make_classes(["A", "B", "C"]), make_classes(["B", "C"])
+    spec = {"classes": [info.model_dump() for info in then]}
+    (model / "model.json").write_text(json.dumps(spec if says == "in the model" else {}))
+    (model / "model.safetensors").write_bytes(b"weights")
+    image = tmp_path / "a.png"
+    Image.fromarray(np.zeros((2, 3), np.uint8)).save(image)
+    mask = np.array([[1, 2, 3], [0, 3, 2]], np.uint8)
+    note = json.dumps(class_notes(then)) if says == "in the mask" else None
+    tifffile.imwrite(predictions / "a.tif", mask, description=note, metadata=None)
+    steps = export_masks(predictions, {"a": (image, None)}, now, tmp_path / "out", model)
+
+    def said():
+        return (yield from steps)
+
+    done = said()
+    assert [next(done), next(done)] == [(0, 1), (1, 1)]
+    with pytest.raises(StopIteration) as end:
+        next(done)
+    assert end.value.value == ["A"]
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    np.testing.assert_array_equal(found, [[255, 1, 2], [255, 2, 1]])
 
 
 def test_export_without_predictions_says_what_to_press(session, tmp_path):
