@@ -25,7 +25,7 @@ def summarize(results: Path) -> int:
     lines += [
         f"{len(study.found)} of {study.planned} cells. Differences are paired (same seed: same "
         "weights of shared layers, same crops) means with 90 % intervals; boundary F is that of "
-        "METHOD.md. Times: 512 x 512 pixels, one thread, to logits of every pixel; "
+        "core/boundaries.py. Times: 512 x 512 pixels, one thread, to logits of every pixel; "
         "ratios are to the same network's full grid.",
         "",
     ]
