@@ -34,6 +34,10 @@ PREVIEW_SIDE = 2048
 _SHOW_AFTER_MS = 200
 _VIEW_RESTS_MS = 300
 _STALE_SECONDS = 60.0
+_LEFT_OUT = (
+    "Left out, as stacks: {}. 'Preview view' shows the plane in view; `blockseg predict` writes "
+    "masks of all planes."
+)
 
 Region = tuple[int, int, int, int]
 
@@ -211,20 +215,27 @@ class PredictJobs(WorkerJob):
             self._predict_images([i for i in project.image_ids if i not in project.problems])
 
     def _predict_images(self, image_ids: list[str]) -> None:
-        choice = self._panel.value()
+        project, choice = self._session.project, self._panel.value()
+        if project is None:
+            return
         run = self._training.run if choice.model == LIVE else choice.model
         folder = f"{self._relative('predictions_dir')}/{run}"
-        index, shown = self._session.slice_index(), self._session.image_id
+        shown = self._session.image_id
+        # One plane of a stack would pass for all of it.
+        stacks = [i for i in image_ids if len(project.entry(i).spatial_shape) > 2]
         self._run(
             [
                 # of another image it would not be looked at
                 PredictTask(
-                    *(i, choice.model, f"{folder}/{i}.tif", None, index),
+                    *(i, choice.model, f"{folder}/{i}.tif", None, ()),
                     uncertainty=choice.uncertainty and i == shown,
                 )
                 for i in image_ids
+                if i not in stacks
             ]
         )
+        if stacks:
+            self._panel.show_message("warning", _LEFT_OUT.format(", ".join(stacks)))
 
     def _relative(self, folder: str) -> str:
         project = self._session.project

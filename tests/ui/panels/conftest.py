@@ -47,6 +47,7 @@ class FakeSession(QObject):
         self.problems: list[str] = []
         self.shown: list[tuple] = []
         self.flushed = 0
+        self.shapes = dict.fromkeys("abc", (640, 640))
         self.view = (0, 64, 0, 96)
         self.project = SimpleNamespace(
             root=root,
@@ -56,6 +57,7 @@ class FakeSession(QObject):
             image_ids=["a", "b", "c"],
             problems={"c": "moved"},
             new_run_name=lambda: "run-1",
+            entry=lambda image_id: SimpleNamespace(spatial_shape=self.shapes[image_id]),
         )
 
     def labels(self, image_id: str | None = None) -> BlockLabels | None:

@@ -122,6 +122,21 @@ def test_stop_gives_up_and_says_so(panel, session, begin, qtbot):
     assert panel.preview.isEnabled()
 
 
+def test_a_plane_of_a_stack_does_not_pass_for_the_whole(panel, session, begin, qtbot):
+    jobs = begin("plain")
+    session.shapes["a"] = (3, 640, 640)
+    session.index = (2,)
+    panel.set_runs([RunInfo("final")])
+    panel.all_images.click()
+    qtbot.waitUntil(lambda: not jobs.busy)
+    folder = session.project.predictions_dir / "final"
+    assert [path.name for path in folder.iterdir()] == ["b.tif"]
+    assert "Left out, as stacks: a." in panel.message.text()
+    panel.image.click()
+    assert not jobs.busy
+    assert "Left out, as stacks: a." in panel.message.text()
+
+
 def test_failures_are_counted_and_told(panel, session, begin, qtbot):
     jobs = begin("no-model")
     panel.set_runs([RunInfo("final")])
