@@ -103,9 +103,8 @@ class BlockLabels:
 
     def to_mask(self) -> IntArray:
         """Return the dense mask: every pixel gets its block's value; shape ``image_shape``."""
-        b = self.grid.block
-        pixels = self.values.repeat(b, axis=-2).repeat(b, axis=-1)
-        return pixels[..., : self.grid.pixel_rows, : self.grid.pixel_cols]
+        rows, cols = self.grid.pixel_rows, self.grid.pixel_cols
+        return _enlarged(self.values, self.grid.block, rows, cols)
 
     def plane(self, index: tuple[int, ...]) -> BlockLabels:
         """Return the labels of one plane of a stack."""
@@ -161,8 +160,7 @@ def regrid(labels: BlockLabels, block: int) -> Regrid:
     labelled = int(_labelled_pixels(labels))
     if old.block % block == 0:
         factor = old.block // block
-        fine = labels.values.repeat(factor, axis=-2).repeat(factor, axis=-1)
-        values = fine[..., : new.rows, : new.cols]
+        values = _enlarged(labels.values, factor, new.rows, new.cols)
         return Regrid(BlockLabels(new, values), 0, 0, labelled)
     planes = [_coarser_plane(labels.plane(index), block) for index in np.ndindex(old.leading_shape)]
     values = np.stack([plane[0] for plane in planes]).reshape(new.shape)
@@ -185,6 +183,13 @@ def _coarser_plane(labels: BlockLabels, block: int) -> tuple[IntArray, int, int]
     changed = coarse.to_mask() != mask
     per_block = BlockLabels.from_mask(changed.astype(np.uint8), block, 1, "pure", purity=0.0)
     return coarse.values, per_block.n_labelled, int(np.count_nonzero(changed))
+
+
+def _enlarged(values: IntArray, factor: int, rows: int, cols: int) -> IntArray:
+    """Repeat each value `factor` times along rows and columns, cut to (..., rows, cols)."""
+    # A block may be far larger than its image: what the cut takes away is not made first.
+    tall = values.repeat(min(factor, rows), axis=-2)[..., :rows, :]
+    return tall.repeat(min(factor, cols), axis=-1)[..., :cols]
 
 
 def _labelled_pixels(labels: BlockLabels) -> np.int64:

@@ -11,7 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_blockseg.core import atomic
-from napari_blockseg.core.errors import ImageError, ProjectError
+from napari_blockseg.core.errors import ImageError, LabelError, ProjectError
+from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.files.images import ImageInfo, inspect_image
 from napari_blockseg.files.spec import ImageEntry, sampled_hash, stored_path, unique_ids
 
@@ -68,6 +69,25 @@ def _candidates(images: Sequence[Path]) -> list[tuple[Path, bool]]:
             if path is given or not (path.name.startswith(".") or path.is_dir()):
                 found.setdefault(path.absolute(), (path, path is given))
     return list(found.values())
+
+
+def check_block(block: int, infos: Sequence[ImageInfo]) -> None:
+    """Make sure that blocks have a size, and that the largest image holds at least one.
+
+    Raises
+    ------
+    LabelError
+        Otherwise.
+    """
+    BlockGrid((1, 1), block)  # refuses what is no block size
+    if not infos:
+        return
+    rows, cols = max((info.spatial_shape[-2:] for info in infos), key=max)
+    if block > max(rows, cols):
+        raise LabelError(
+            f"Got blocks of {block} pixels; the largest image is {rows} x {cols}. Expected at most "
+            f"{max(rows, cols)}: give a smaller block size (--block)."
+        )
 
 
 def make_entries(

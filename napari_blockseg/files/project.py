@@ -11,7 +11,6 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
-from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, Changes
 from napari_blockseg.files import imagefiles, wholechange
 from napari_blockseg.files.folder import ProjectFolder
@@ -85,14 +84,15 @@ class Project(ProjectFolder):
         ImageError
             If a named image or every image is unreadable.
         LabelError
-            If the classes are not values 1..K with different names, or the block is below 1.
+            If the classes are not values 1..K with different names, or the block is below 1 or
+            larger than every image.
         """
         root = Path(root)
         if root.exists():
             raise ProjectError(f"{root} exists already; give a path that does not, or remove it.")
         known = checked_classes(classes)
         infos, skipped = imagefiles.inspect_all([Path(one) for one in images], axes)
-        BlockGrid((1, 1), block)  # refuses what is no block size
+        imagefiles.check_block(block, infos)
         entries = imagefiles.make_entries(root, infos, axes)
         name = root.name.removesuffix(".blockseg")
         spec = ProjectSpec(name=name, classes=known, block=block, images=tuple(entries))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_blockseg.cli.spectrum.examples import painted_example
 from napari_blockseg.core.ceilings import BLOCKS
+from napari_blockseg.core.classes import make_classes
+from napari_blockseg.core.labels import BlockLabels
 
 TOP = {"recommended_block", "reason", "images", "skipped", "pixels_used", "blocks"}
 TOP |= {"unresolved", "predictions", "notes", "curves"}
@@ -140,6 +144,18 @@ def test_pixel_labels_are_measured(tmp_path, data, run, load_json):
 def test_a_project_without_paint_is_told_what_to_do(tmp_path, data, run):
     run("new", tmp_path / "p.blockseg", "--images", data.images, "--classes", "a,b")
     assert "Paint some" in run("spectrum", tmp_path / "p.blockseg", expect=1).err
+
+
+def test_blocks_larger_than_the_image_are_shown_in_the_room_of_the_image():
+    mask = np.ones((20, 30), np.uint8)
+    painted = [BlockLabels.from_mask(mask, 500, 2)]
+    tracemalloc.start()
+    example = painted_example(painted, ["a"], make_classes(["a", "b"]), lambda name: None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [view.block for view in example.views] == [500, 1000, 2000]
+    assert all(np.array_equal(view.values, mask) for view in example.views)
+    assert peak < 2**20, "a block has 4 million pixels, the image 600"
 
 
 @pytest.mark.slow

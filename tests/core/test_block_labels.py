@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,6 +102,18 @@ def test_regrid_counts_changed_blocks_of_a_stack() -> None:
     result = regrid(BlockLabels(BlockGrid((2, 8, 8), 2), values), 4)
     assert result.labels.values[1].tolist() == [[1, 0], [0, 0]]
     assert (result.changed_blocks, result.changed_pixels, result.labelled_pixels) == (1, 4, 16)
+
+
+def test_a_block_far_larger_than_its_image_takes_the_room_of_the_image() -> None:
+    mask = np.ones((1, 30, 40), np.uint8)
+    labels = BlockLabels.from_mask(mask, 4000, K)
+    tracemalloc.start()
+    np.testing.assert_array_equal(labels.to_mask(), mask)
+    np.testing.assert_array_equal(regrid(labels, 1).labels.values, mask)
+    assert regrid(labels, 3000).labels.values.tolist() == [[[1]]]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20, "a block has 16 million pixels, the image 1200"
 
 
 def test_values_are_read_only_and_of_the_grid() -> None:

@@ -84,10 +84,17 @@ class TestCreate:
         (folder / "empty").mkdir()
         with pytest.raises(ImageError, match="no readable image"):
             Project.create(folder / "p", [folder / "empty"], ["u"])
-        for classes, block in ((["u", "u"], 16), ([], 16), (["u"], 0)):
+        for classes, block in ((["u", "u"], 16), ([], 16), (["u"], 0), (["u"], 101)):
             with pytest.raises(LabelError):
                 Project.create(folder / "p", [folder / "images"], classes, block)
         assert sorted(one.name for one in folder.iterdir()) == ["empty", "images", "x.txt"]
+
+    def test_blocks_may_be_as_large_as_the_largest_image(self, folder):
+        write_image(folder / "images" / "small.png", shape=(20, 90))
+        with pytest.raises(LabelError, match=r"blocks of 101 .* is 100 x 70\. .* at most 100"):
+            Project.create(folder / "p", [folder / "images"], ["u"], block=101)
+        with Project.create(folder / "p", [folder / "images"], ["u"], block=100) as project:
+            assert project.grid("small").shape == (1, 1)
 
     def test_what_exists_is_not_touched(self, folder):
         (folder / "p").mkdir()

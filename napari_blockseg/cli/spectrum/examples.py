@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_blockseg.cli.spectrum.findings import Example, View
+from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, class_counts
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ def _most_painted(values: IntArray, block: int, n_classes: int) -> IntArray:
     """Return blocks of the class that is painted most in each, however little that is."""
     counts = class_counts(values, block, n_classes)[..., 1:]
     best = np.where(counts.any(-1), counts.argmax(-1) + 1, 0)
-    pixels: IntArray = best.repeat(block, 0).repeat(block, 1)
-    return pixels[: values.shape[0], : values.shape[1]]
+    return BlockLabels(BlockGrid(values.shape, block), best).to_mask()
 
 
 def _view(block: int, values: IntArray, given: IntArray, classes: Sequence[ClassInfo]) -> View:
