@@ -55,7 +55,7 @@ def score_folders(predictions: Path, masks: Path) -> dict[str, Any]:
     if len(guesses) > len(truths):
         warn(f"{len(guesses) - len(truths)} predictions have no mask and do not count.")
     table, guess_table = find_classes_json(masks), find_classes_json(predictions)
-    common_classes(guess_table, table.classes)
+    common_classes(guess_table, table.classes, "predictions know", "masks have")
 
     def pair(stem: str) -> tuple[Any, Any]:
         truth = read_mask(truths[stem], table)

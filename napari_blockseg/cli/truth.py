@@ -121,9 +121,9 @@ class MaskedImages(_Images):
 
         self._project = project
         self._classes = classes
-        self._table = find_classes_json(folder)
-        common_classes(self._table, classes)
         self._masks, unmatched = masks_of_images(project, folder)
+        self._table = find_classes_json(folder)
+        common_classes(self._table, classes, of_classes="model has")
         self.notices = []
         self._last: tuple[str, Any, Any] | None = None
         self._planes: list[tuple[str, tuple[int, ...]]] = []

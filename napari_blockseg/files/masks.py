@@ -27,6 +27,7 @@ CLASSES_FILE = "classes.json"
 _IGNORE_ID = 255
 _FOLDERS_ABOVE = 3
 _SUFFIXES = (".png", ".tif", ".tiff")
+_FORMAT = '{"classes": [{"id": 0, "name": "sky", "color": [70, 130, 180]}], "ignore_id": 255}'
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def find_classes_json(folder: Path | str) -> ClassTable:
             return read_classes_json(place / CLASSES_FILE)
     raise LabelError(
         f"There is no {CLASSES_FILE} in {folder} or up to {_FOLDERS_ABOVE} folders above. Write "
-        'one: {"classes": [{"id": 0, "name": "sky", "color": [70, 130, 180]}], "ignore_id": 255}.'
+        f"one: {_FORMAT}."
     )
 
 
@@ -97,12 +98,13 @@ def read_classes_json(path: Path | str) -> ClassTable:
         ignore = content.get("ignore_id", _IGNORE_ID)
         if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int)):
             raise ValueError(f'"ignore_id" is {ignore!r}, not a number')
+    except FileNotFoundError as error:
+        raise LabelError(
+            f"{path} does not exist. Check the path, or write one: {_FORMAT}."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise LabelError(
-            f'{path} cannot be used: {what}. Expected {{"classes": [{{"id": 0, "name": "sky", '
-            '"color": [r, g, b]}}, ...], "ignore_id": 255}}; mend it.'
-        ) from error
+        raise LabelError(f"{path} cannot be used: {what}. Expected {_FORMAT}; mend it.") from error
     ids = [one.export_id for one in classes]
     make_classes([one.name for one in classes])  # refuses none, empty and repeated names
     if len(set(ids)) != len(ids):
@@ -221,8 +223,22 @@ def read_mask(
     return dense
 
 
-def common_classes(table: ClassTable, classes: Sequence[ClassInfo]) -> list[str]:
+def common_classes(
+    table: ClassTable,
+    classes: Sequence[ClassInfo],
+    of_table: str = "masks know",
+    of_classes: str = "project has",
+) -> list[str]:
     """Return the names that a table and a class list share.
+
+    Parameters
+    ----------
+    table : ClassTable
+        What one side knows.
+    classes : sequence of ClassInfo
+        What the other side knows.
+    of_table, of_classes : str
+        What the error calls them, each with its verb.
 
     Raises
     ------
@@ -232,7 +248,7 @@ def common_classes(table: ClassTable, classes: Sequence[ClassInfo]) -> list[str]
     names = [one.name for one in classes if one.name in table.names]
     if not names:
         raise LabelError(
-            f"The masks know the classes {', '.join(table.names)}; the project has "
+            f"The {of_table} the classes {', '.join(table.names)}; the {of_classes} "
             f"{', '.join(one.name for one in classes)}. Classes match by name: rename them."
         )
     return names

@@ -94,9 +94,9 @@ def simulate_project(
     """
     if not 0 < fraction <= 1:
         raise LabelError(f"Got fraction {fraction}; expected more than 0, up to 1.")
+    masks, unmatched = masks_of_images(project, masks_dir)
     table = find_classes_json(masks_dir)
     common_classes(table, project.classes)
-    masks, unmatched = masks_of_images(project, masks_dir)
     full: dict[str, BlockLabels] = {}
     for image_id, path in masks.items():
         full[image_id] = _blocks_of_mask(project, image_id, path, table, policy)

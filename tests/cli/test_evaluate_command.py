@@ -73,6 +73,7 @@ def test_nothing_in_common_fails(tmp_path, run):
     other_names = _write(tmp_path / "names", {"a": 1, "b": 2}, two=[[1, 2]])
     other_classes = _write(tmp_path / "classes", {"x": 1, "y": 2}, one=[[1, 2]])
     other_shape = _write(tmp_path / "shape", {"a": 1, "b": 2}, one=[[1, 2, 1]])
-    for guess, word in ((other_names, "name"), (other_classes, "name"), (other_shape, "shape")):
+    both = "The predictions know the classes x, y; the masks have a, b."
+    for guess, word in ((other_names, "name"), (other_classes, both), (other_shape, "shape")):
         done = run("evaluate", "--predictions", guess, "--masks", truth, expect=1)
         assert word in done.err

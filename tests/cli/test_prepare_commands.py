@@ -109,6 +109,20 @@ def test_simulate_refuses_a_fraction_that_is_none(project, data, run, fraction, 
     assert "--fraction" in done.err
 
 
-def test_simulate_names_a_folder_without_masks(project, tmp_path, run):
-    done = run("simulate", project, "--masks", tmp_path, expect=1)
-    assert done.err.startswith("error: ")
+@pytest.mark.parametrize("command", [("simulate", "{project}", "--masks"), ("spectrum",)])
+def test_a_folder_without_masks_is_said_before_its_classes(project, tmp_path, run, command):
+    (tmp_path / "empty").mkdir()
+    args = [word.format(project=project) for word in command]
+    done = run(*args, tmp_path / "empty", expect=1)
+    assert f"There is no label image (PNG, TIFF) in {tmp_path / 'empty'}." in done.err
+
+
+def test_simulate_names_masks_that_are_no_folder(project, tmp_path, run):
+    done = run("simulate", project, "--masks", tmp_path / "nope", expect=1)
+    assert f"{tmp_path / 'nope'} is not a folder" in done.err
+
+
+def test_new_names_a_classes_json_that_is_not_there(data, tmp_path, run):
+    path = tmp_path / "none.json"
+    args = ("--images", data.images, "--classes-json", path)
+    assert f"{path} does not exist" in run("new", tmp_path / "p", *args, expect=1).err

@@ -16,6 +16,7 @@ from napari_blockseg.core.errors import LabelError
 from napari_blockseg.files.images import inspect_image
 from napari_blockseg.files.masks import (
     class_table,
+    common_classes,
     find_classes_json,
     match_masks,
     read_classes_json,
@@ -79,6 +80,20 @@ class TestClassesJson:
         with pytest.raises(LabelError, match=r"classes\.json cannot be used"):
             read_classes_json(tmp_path / "classes.json")
 
+    def test_errors_show_a_file_that_can_be_used(self, tmp_path):
+        path = tmp_path / "classes.json"
+        with pytest.raises(LabelError, match="does not exist") as missing:
+            read_classes_json(path)
+        with pytest.raises(LabelError, match=r"no classes\.json in") as none_found:
+            find_classes_json(tmp_path / "a" / "b" / "c")
+        path.write_text("{}")
+        with pytest.raises(LabelError, match="mend it") as damaged:
+            read_classes_json(path)
+        for caught in (missing, none_found, damaged):
+            said = str(caught.value)
+            path.write_text(said[said.index("{") : said.rindex("}") + 1])
+            assert read_classes_json(path).names == ["sky"]
+
     def test_255_may_be_a_class_when_nothing_says_that_it_is_void(self, tmp_path):
         table = find_classes_json(write_table(tmp_path, [{"id": 255, "name": "cell"}]))
         assert table.ignore_id is None
@@ -95,6 +110,13 @@ class TestClassesJson:
 
 
 class TestMatching:
+    def test_nothing_in_common_names_both_sides(self, tmp_path):
+        table = find_classes_json(write_table(tmp_path))
+        with pytest.raises(LabelError, match=r"The masks know .* sky, road; the project has x\."):
+            common_classes(table, make_classes(["x"]))
+        with pytest.raises(LabelError, match=r"The net knows .* sky, road; the masks have x\."):
+            common_classes(table, make_classes(["x"]), "net knows", "masks have")
+
     def test_by_stem(self, tmp_path):
         for name in ("a.png", "b.tif", "c.d.ome.tif", "extra.png", "notes.txt", ".hidden.png"):
             (tmp_path / name).touch()

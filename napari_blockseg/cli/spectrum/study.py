@@ -47,8 +47,8 @@ def study_masks(folder: Path) -> Findings:
     """Measure ceilings and label spectrum of the dense masks of a folder."""
     from napari_blockseg.files.masks import find_classes_json, match_masks, read_mask
 
-    class_table = find_classes_json(folder)
     _, paths = match_masks((), folder)
+    class_table = find_classes_json(folder)
     masks = Masks([path.stem for path in paths], lambda i: read_mask(paths[i], class_table))
     return measure(masks, class_table.classes)
 
