@@ -45,6 +45,6 @@ def check_folder_is_free(folder: Path) -> None:
     """
     if (folder / "model.json").exists():
         raise ModelError(
-            f"{folder} holds a model already. Go on with it (resume), or give the new one another "
-            "folder."
+            f"{folder} holds a model already. Go on with it (--resume), or give the new one "
+            "another folder."
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.errors import BlockSegError, LabelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice
 from napari_blockseg.files.spec import read_spec
@@ -85,6 +85,22 @@ class ProjectImages(Sequence["TrainingImage"]):
         plane = self.planes[index]
         pixels = self._pixels(plane.image_id)[plane.index]
         return TrainingImage(plane.name, pixels, plane.labels)
+
+    def require_one(self) -> None:
+        """Make sure that there is something to train on.
+
+        Raises
+        ------
+        LabelError
+            If there is not.
+        """
+        if not self.planes and self.notices:
+            raise LabelError(
+                f"No labelled image of {self.project.root} can be used; the warnings say why. Mend "
+                "one of them."
+            )
+        if not self.planes:
+            raise nothing_labelled(self.project.root)
 
     def _pixels(self, image_id: str) -> Any:
         if self._last is None or self._last[0] != image_id:
@@ -182,6 +198,14 @@ class LabelWatch:
         paths = (root / "labels" / f"{image_id}{SUFFIX}", root / "journal" / f"{image_id}.jsonl")
         stats = [path.stat() if path.exists() else None for path in paths]
         return tuple((stat.st_mtime_ns, stat.st_size) if stat else None for stat in stats)
+
+
+def nothing_labelled(root: Path) -> LabelError:
+    """Return the error of a project without a labelled block."""
+    return LabelError(
+        f"No block of {root} is labelled. Paint some (blockseg annotate), or fill them from masks "
+        "(blockseg simulate)."
+    )
 
 
 def model_folders(project: Project) -> list[Path]:

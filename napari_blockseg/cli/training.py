@@ -73,6 +73,7 @@ def train(
         known_models = model_folders(opened)
     for notice in images.notices:
         warn(notice.message)
+    images.require_one()
     if resume:
         network_config, train_config = _as_before(folder, network_config, train_config)
     elif init is not None:

@@ -14,7 +14,7 @@ from napari_blockseg.core import atomic
 from napari_blockseg.core.errors import ImageError, LabelError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.files.images import ImageInfo, inspect_image
-from napari_blockseg.files.spec import ImageEntry, sampled_hash, stored_path, unique_ids
+from napari_blockseg.files.spec import FILE_NAME, ImageEntry, sampled_hash, stored_path, unique_ids
 
 Skipped = list[tuple[Path, str]]
 
@@ -142,7 +142,8 @@ def image_problem(root: Path, entry: ImageEntry) -> str | None:
     return (
         f'Image "{entry.id}" at {path} has changed since it was added to the project (it had '
         f"{entry.size} bytes, has {stat.st_size}). Put the old file back, or accept the new "
-        "content if its pixels still lie where they did (accept_changed_image)."
+        "content, if its pixels still lie where they did, from Python "
+        "(Project.accept_changed_image in napari_blockseg.files.project)."
     )
 
 
@@ -220,8 +221,8 @@ def _missing(root: Path, entry: ImageEntry, path: Path) -> str:
     found = _look_around(root, entry, path.name)
     hint = f" A file with the same content is at {found}." if found else ""
     return (
-        f'Image "{entry.id}" is not at {path}. Put it back there, or say where it is '
-        f"(relink_image).{hint} Its labels are kept."
+        f'Image "{entry.id}" is not at {path}. Put it, or a link to it, back there, or change its '
+        f'"path" in {root / FILE_NAME} (with slashes).{hint} Its labels are kept.'
     )
 
 

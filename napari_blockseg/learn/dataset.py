@@ -117,7 +117,7 @@ class Dataset:
     def _read(self, images: Sequence[TrainingImage], config: TrainConfig) -> None:
         """Look at every image once; make working copies of those with labels."""
         if not len(images):
-            raise LabelError("Got no image to train on. Add images and paint some blocks.")
+            raise LabelError("Got no labelled image to train on. Paint some blocks first.")
         first = images[0]
         self.block = first.labels.grid.block
         self.n_channels = first.pixels.shape[-1]

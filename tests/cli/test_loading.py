@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from napari_blockseg.cli.loading import LabelWatch, ProjectImages
+from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import diff
 from napari_blockseg.files.project import Project
 
@@ -56,6 +57,8 @@ def test_an_image_that_is_gone_is_left_out_with_a_warning(stack):
     assert len(images) == 0
     assert "stack" in images.notices[0].message
     assert images.notices[0].level == "warning"
+    with pytest.raises(LabelError, match=r"No labelled image of .* can be used"):
+        images.require_one()
 
 
 def test_paint_is_noticed_once(stack):

@@ -37,6 +37,13 @@ def test_train_writes_its_results(trained, load_json):
     assert result["model"] == str(trained / "model")
 
 
+def test_train_without_a_labelled_block_says_what_to_do(data, run, tmp_path):
+    root = tmp_path / "p.blockseg"
+    run("new", root, "--images", data.images, "--classes", "a,b")
+    said = run("train", root, expect=1).err
+    assert f"No block of {root} is labelled. Paint some (blockseg annotate)" in said
+
+
 def test_train_names_new_runs_itself(trained, run):
     done = run("train", trained / "p.blockseg", "--steps", 1, *SHORT)
     (folder,) = (trained / "p.blockseg" / "models").iterdir()
@@ -47,7 +54,7 @@ def test_train_replaces_no_model(trained, run):
     done = run(
         *("train", trained / "p.blockseg", "--steps", 1, "--out", trained / "model"), expect=1
     )
-    assert "holds a model already" in done.err
+    assert "holds a model already. Go on with it (--resume)" in done.err
 
 
 def test_resume_keeps_the_settings_of_the_run(trained, run, tmp_path, load_json):

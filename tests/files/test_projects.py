@@ -360,9 +360,9 @@ class TestProblems:
         with Project.open(project.root, write=True) as again:
             assert set(again.problems) == {"a"}
             assert str(path) in again.problems["a"]
-            assert "relink_image" in again.problems["a"]
+            assert str(project.root / "project.json") in again.problems["a"]
             assert str(project.root.parent / "a.png") in again.problems["a"]
-            with pytest.raises(ProjectError, match="relink"):
+            with pytest.raises(ProjectError, match="is not at"):
                 again.load_image("a")
             assert again.load_image("b").pixels.shape == (100, 70, 3)
             paint(again, "a", [(0, 0)], 1)
@@ -370,6 +370,15 @@ class TestProblems:
             assert again.problems == {}
             again.load_image("a")
         assert Project.open(project.root).problems == {}
+
+    def test_what_is_advised_for_a_moved_image_helps(self, project):
+        project.close()
+        project.image_path("a").rename(project.root.parent / "here.png")
+        assert '"path" in' in Project.open(project.root).problems["a"]
+        path = project.root / "project.json"
+        path.write_text(path.read_text().replace("../images/a.png", "../here.png"))
+        assert Project.open(project.root).problems == {}
+        assert Project.open(project.root).load_image("a").pixels.shape == (100, 70, 3)
 
     def test_changed_image(self, project):
         path = project.image_path("a")

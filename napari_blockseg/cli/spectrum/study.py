@@ -55,13 +55,12 @@ def study_masks(folder: Path) -> Findings:
 
 def study_project(project: Project) -> Findings:
     """Estimate from a project's block labels; measure when its blocks are single pixels."""
+    from napari_blockseg.cli.loading import nothing_labelled
+
     labels = {image_id: project.load_labels(image_id) for image_id in project.image_ids}
     painted = {image_id: item for image_id, item in labels.items() if item.n_labelled}
     if not painted:
-        raise LabelError(
-            f"No block of {project.root} is labelled. Paint some (blockseg annotate), or fill them "
-            "from masks (blockseg simulate)."
-        )
+        raise nothing_labelled(project.root)
     if project.block == 1:
         items = list(painted.values())
         masks = Masks(list(painted), lambda i: items[i].to_mask())
