@@ -15,10 +15,8 @@ Row = dict[str, Any]
 
 _FEW = 4
 
-_COLUMNS = (
-    *("G multiply-adds", "GB moved", "M parameters", "peak MiB", "seconds", "x encoder"),
-    "predicted",
-)
+_COUNTED = ("G multiply-adds", "GB moved", "M parameters", "peak MiB")
+_TIMED = ("seconds", "x encoder", "predicted s")
 
 
 def cost(
@@ -78,7 +76,7 @@ def describe(result: dict[str, Any], size: int) -> str:
     rows = [["encoder only", "", *_numbers(alone, alone)]]
     for row in result["strides"]:
         rows.append([f"decoder stride {row['stride']}", str(row["cells"]), *_numbers(row, alone)])
-    header = ["", "cells", *_COLUMNS]
+    header = ["", "cells", *_columns(result)]
     lines = [f"One image of {size} x {size} pixels, batch norm folded:", table(header, rows)]
     if result["model"] is not None:
         lines += ["", _about(result["model"], [alone, *result["strides"]], "strides ")]
@@ -95,7 +93,8 @@ def describe_combinations(result: dict[str, Any], size: int) -> str:
         share = f"{row['share']:.0%}"
         name = f"{place}. input x {row['input_scale']:g}"
         rows.append([name, *strides, *cells, share, *_numbers(row, alone)])
-    header = ["", "output stride", "decoder stride", "cell", "encoder cell", "share", *_COLUMNS]
+    header = ["", "output stride", "decoder stride", "cell", "encoder cell", "share"]
+    header += _columns(result)
     lines = [
         f"One image of {size} x {size} pixels to logits at its size, batch norm folded.",
         "Strides are pixels of the network's input to a cell; cell and encoder cell are pixels of "
@@ -113,15 +112,24 @@ def describe_combinations(result: dict[str, Any], size: int) -> str:
     return "\n".join(lines)
 
 
+def _columns(result: dict[str, Any]) -> tuple[str, ...]:
+    return _COUNTED if result["model"] is None else (*_COUNTED, *_TIMED)
+
+
 def _numbers(row: Row, alone: Row) -> list[str]:
-    seconds = row["seconds"]
-    return [
+    counted = [
         _giga(row["macs"]),
         _giga(row["bytes"]),
         f"{row['params'] / 1e6:.2f}",
         number(row["peak_mib"], 0),
-        number(seconds),
-        number(None if seconds is None else seconds / alone["seconds"], 2),
+    ]
+    if row["seconds"] is None:
+        return counted
+    share = row["seconds"] / alone["seconds"]
+    return [
+        *counted,
+        number(row["seconds"]),
+        number(share, 2),
         number(row["predicted_seconds"]),
     ]
 

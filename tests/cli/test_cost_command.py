@@ -27,6 +27,9 @@ def test_counting_alone_measures_no_time(count):
     assert result["model"] is None
     assert all(row["seconds"] is row["predicted_seconds"] is None for row in result["strides"])
     assert "Seconds:" not in said
+    assert "seconds" not in said
+    assert "predicted" not in said
+    assert " -" not in said
     # Where the decoder's grid is coarser than the encoder's, the ASPP shrinks with it.
     whole = {row["stride"]: row["macs"] for row in count("--form", "paper")[1]["strides"]}
     cut = {row["stride"]: row["macs"] for row in result["strides"]}
@@ -77,4 +80,6 @@ def test_combinations_are_timed_in_turns_and_predicted(monkeypatch):
     assert model["worst_error"] == pytest.approx(max(errors), rel=0.02)
     # The reader counts from 1.
     first, *others = (str(place + 1) for place in model["fitted_on"])
-    assert f"fitted on numbers {first}, {others[0]} and" in describe_combinations(result, 64)
+    said = describe_combinations(result, 64)
+    assert f"fitted on numbers {first}, {others[0]} and" in said
+    assert "seconds  x encoder  predicted s" in said
