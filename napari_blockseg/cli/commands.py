@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from napari_blockseg.cli.analyse import analyse
+from napari_blockseg.cli.command import Command
 from napari_blockseg.cli.costs import cost
 from napari_blockseg.cli.demo.command import demo
 from napari_blockseg.cli.effort import effort
@@ -44,9 +45,16 @@ _COMMANDS = (
     (worker, """echo '{"id": 0, "type": "hello", "protocol": 1}' | blockseg worker"""),
 )
 
+#: Of commands that need some of their options.
+_OPTIONS = {
+    "new": "--images DIR|FILE... (--classes A,B,C | --classes-json FILE) [OPTIONS]",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app."""
     for command, example in _COMMANDS:
         # Brackets would be read as markup.
-        app.command(epilog=f"Example: {example}".replace("[", r"\["))(command)
+        epilog = f"Example: {example}".replace("[", r"\[")
+        options = _OPTIONS.get(command.__name__, "[OPTIONS]")
+        app.command(cls=Command, options_metavar=options, epilog=epilog)(command)

@@ -10,9 +10,10 @@ from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from napari_blockseg.core.config import checked
+from napari_blockseg.cli.command import WrongValue
+from napari_blockseg.core.complaints import complaints
 from napari_blockseg.core.errors import BlockSegError
 
 C = TypeVar("C", bound=BaseModel)
@@ -20,6 +21,29 @@ C = TypeVar("C", bound=BaseModel)
 JsonFile = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write the results there as JSON too."),
+]
+
+
+def _known_axes(value: str | None) -> str | None:
+    """Refuse axes that are none before any image is opened."""
+    if value is not None:
+        from napari_blockseg.files.images import clean_axes
+
+        try:
+            clean_axes(value)
+        except BlockSegError as error:
+            raise WrongValue(str(error)) from error
+    return value
+
+
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="YX|YXC|...",
+        help="Axes of the images, if they don't say.",
+        callback=_known_axes,
+    ),
 ]
 
 
@@ -44,7 +68,7 @@ def config_option(
     The command's own default must be None ("not given"), so that the config's default holds.
     """
     info = config.model_fields[field]
-    name = "--" + field.replace("_", "-")
+    name = option_name(field)
     flag = f"{name}/--no-{name[2:]}" if info.annotation in (bool, bool | None) else name
     return typer.Option(
         flag,
@@ -53,6 +77,11 @@ def config_option(
         show_default=False if info.default is None else str(info.default),
         rich_help_panel="Fine tuning" if advanced else None,
     )
+
+
+def option_name(field: str) -> str:
+    """Return what the command line calls a field of a config."""
+    return "--" + field.replace("_", "-")
 
 
 def _choices(annotation: Any) -> str:
@@ -157,6 +186,6 @@ def config_from_options(config: type[C], **given: Any) -> C:
     """
     values = {name: value for name, value in given.items() if value is not None}
     try:
-        return checked(config, values)  # type: ignore[type-var]
-    except BlockSegError as error:
-        raise typer.BadParameter(str(error)) from error
+        return config(**values)
+    except ValidationError as error:
+        raise WrongValue(" ".join(complaints(error, option_name))) from error

@@ -13,7 +13,7 @@ import typer
 
 from napari_blockseg.cli.console import Advance, progress, save_json, say, warn
 from napari_blockseg.cli.interrupts import interrupt_flag
-from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
+from napari_blockseg.cli.options import Axes, JsonFile, config_from_options, config_option
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.reports import Notice
 
@@ -96,10 +96,7 @@ def predict(
     ] = None,
     device: Annotated[str | None, config_option(PredictConfig, "device")] = None,
     engine: Annotated[str | None, config_option(PredictConfig, "engine", advanced=True)] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option("--axes", metavar="YX|YXC|...", help="Axes of the images, if they don't say."),
-    ] = None,
+    axes: Axes = None,
     json: JsonFile = None,
 ) -> None:
     """Write a dense mask for each image."""

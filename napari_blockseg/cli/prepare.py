@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_blockseg.cli.command import WrongValue
 from napari_blockseg.cli.console import progress, save_json, say, table, warn
-from napari_blockseg.cli.options import JsonFile
+from napari_blockseg.cli.options import Axes, JsonFile
 
 if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
@@ -43,10 +44,7 @@ def new(
     block: Annotated[
         int, typer.Option("--block", min=1, metavar="N", help="Block size in pixels; 1 = pixels.")
     ] = 16,
-    axes: Annotated[
-        str | None,
-        typer.Option("--axes", metavar="YX|YXC|...", help="Axes of the images, if they don't say."),
-    ] = None,
+    axes: Axes = None,
     json: JsonFile = None,
 ) -> None:
     """Create a project from images and class names."""
@@ -54,6 +52,12 @@ def new(
         raise typer.BadParameter("give at least one image or folder: --images DIR|FILE...")
     if (classes is None) == (classes_json is None):
         raise typer.BadParameter("give the classes either as --classes or as --classes-json")
+    for word in more or ():
+        if not Path(word).exists():
+            raise WrongValue(
+                f"Got {word}, which is no file or folder. Images stand behind --images; class "
+                "names are separated by commas: --classes A,B,C."
+            )
     from napari_blockseg.files.project import Project
 
     chosen = read_classes(classes, classes_json)

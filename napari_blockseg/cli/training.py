@@ -16,7 +16,7 @@ from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, OptionGroup, takes_configs
 from napari_blockseg.cli.stride_table import describe_choice
-from napari_blockseg.core.config import NetworkConfig, TrainConfig
+from napari_blockseg.core.config import NetworkConfig, TrainConfig, checked
 from napari_blockseg.core.errors import ProjectError
 from napari_blockseg.core.reports import Notice, TrainDone, TrainStarted, TrainStep, Validation
 
@@ -129,8 +129,8 @@ def _as_before(
     if {"steps", "minutes"} & given.keys():
         before |= {"steps": None, "minutes": None}
     return (
-        NetworkConfig(**spec.network.model_dump() | network.model_dump(exclude_unset=True)),
-        TrainConfig(**before | given),
+        checked(NetworkConfig, spec.network.model_dump() | network.model_dump(exclude_unset=True)),
+        checked(TrainConfig, before | given),
     )
 
 
@@ -142,7 +142,7 @@ def _as_of(model: Path, network: NetworkConfig) -> NetworkConfig:
     from napari_blockseg.learn.checkpoint import load_spec, model_folder
 
     before = load_spec(model_folder(model)).network.model_dump(exclude={"decoder_stride"})
-    return NetworkConfig(**before | network.model_dump(exclude_unset=True))
+    return checked(NetworkConfig, before | network.model_dump(exclude_unset=True))
 
 
 def run_training(

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from napari_blockseg.core.complaints import complaints
 from napari_blockseg.core.errors import BlockSegError
 
 STRIDES = (4, 8, 16, 32)
@@ -248,7 +249,7 @@ class TrainConfig(_Config):
     @classmethod
     def _scale_in_range(cls, value: Any) -> Any:
         if value != "auto" and not 0 < value <= 1:
-            raise ValueError(f"working scale must be above 0 and at most 1, got {value}")
+            raise ValueError("working scale must be above 0 and at most 1")
         return value
 
     @model_validator(mode="after")
@@ -308,9 +309,5 @@ def checked(kind: type[C], values: dict[str, Any]) -> C:
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or kind.__name__}: {item['msg']} "
-            f"(got {item['input']!r})"
-            for item in error.errors()
-        )
-        raise BlockSegError(f"These settings cannot be used: {lines}.") from error
+        found = " ".join(complaints(error))
+        raise BlockSegError(f"These settings cannot be used. {found}") from error

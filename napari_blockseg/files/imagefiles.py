@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_blockseg.core import atomic
 from napari_blockseg.core.errors import ImageError, LabelError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
-from napari_blockseg.files.images import ImageInfo, inspect_image
+from napari_blockseg.files.images import ImageInfo, clean_axes, inspect_image
 from napari_blockseg.files.spec import FILE_NAME, ImageEntry, sampled_hash, stored_path, unique_ids
 
 Skipped = list[tuple[Path, str]]
@@ -40,8 +40,9 @@ def inspect_all(images: Sequence[Path], axes: str | None) -> tuple[list[ImageInf
     Raises
     ------
     ImageError
-        If a named file is unreadable, or none at all is readable.
+        If a named file is unreadable, none at all is readable, or `axes` are none.
     """
+    clean_axes(axes)  # once, and not as what is wrong with every file
     infos: list[ImageInfo] = []
     skipped: Skipped = []
     for path, named in _candidates(images):
@@ -52,10 +53,11 @@ def inspect_all(images: Sequence[Path], axes: str | None) -> tuple[list[ImageInf
                 raise
             skipped.append((path, str(error)))
     if not infos and len(images):
-        reasons = "; ".join(reason for _, reason in skipped[:3]) or "there is no file in there"
+        # Each says what to do about it.
+        reasons = list(dict.fromkeys(reason for _, reason in skipped))[:3]
+        none = "there is no file in there. Give a folder with TIFF, PNG or JPEG files."
         raise ImageError(
-            f"Got no readable image in {', '.join(map(str, images))}: {reasons} Give a folder "
-            "with TIFF, PNG or JPEG files."
+            f"Got no readable image in {', '.join(map(str, images))}: {' '.join(reasons) or none}"
         )
     return infos, skipped
 

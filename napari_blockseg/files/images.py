@@ -156,8 +156,8 @@ def read_image(path: Path | str, axes: str | None = None) -> ImageData:
 
 
 def _open(path: Path, axes: str | None, lazy: bool) -> tuple[ImageInfo, Any]:
-    raw = _read_raw(path, _clean_axes(axes), lazy)
-    raw = _name_axes(path, raw, _clean_axes(axes))
+    raw = _read_raw(path, clean_axes(axes), lazy)
+    raw = _name_axes(path, raw, clean_axes(axes))
     raw = _without_alpha(raw)
     return _canonical(path, raw)
 
@@ -177,7 +177,14 @@ def _read_raw(path: Path, axes: str | None, lazy: bool) -> RawImage:
     raise ImageError(f"{path} is not an image of a known kind; expected {SUPPORTED}. Convert it.")
 
 
-def _clean_axes(axes: str | None) -> str | None:
+def clean_axes(axes: str | None) -> str | None:
+    """Return axes that a user gave, in capitals and with C for channels.
+
+    Raises
+    ------
+    ImageError
+        If they are none that an image can have.
+    """
     if axes is None:
         return None
     letters = axes.strip().upper().replace("S", "C")

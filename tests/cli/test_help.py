@@ -31,6 +31,13 @@ def test_every_help_has_an_example_of_itself(run, command):
     assert f"blockseg {command}" in run(command, "--help").out.split("Example:")[1]
 
 
+def test_usage_says_what_new_needs_and_hides_what_is_hidden(run):
+    usage = " ".join(run("new", "--help").out.split("Create a project")[0].split())
+    needed = "new PROJECT --images DIR|FILE... (--classes A,B,C | --classes-json FILE) [OPTIONS]"
+    assert usage.endswith(needed)
+    assert "predict MODEL IMAGES... [OPTIONS]" in run("predict", "--help").out
+
+
 def test_help_imports_nothing_heavy():
     """This is why it answers in half a second."""
     code = (
@@ -84,6 +91,26 @@ def test_help_takes_a_few_times_as_long_as_python_alone():
 )
 def test_wrong_use_is_exit_code_2(run, args):
     assert "Usage:" in run(*args, expect=2, own_process=args[0] == "nonsense").err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("new", "p", "--images", ".", "--classes", "a", "--block", "0"), "--block"),
+        (("new", "p", "--images", ".", "--classes", "a", "--block", "x"), "--block"),
+        (("simulate", "p", "--masks", "m", "--policy", "foo"), "'majority', 'pure'."),
+        (("train", "p", "--batch-size", "0"), "Got --batch-size 0; expected a whole number of at"),
+        (("train", "p", "--steps", "2", "--minutes", "1"), "Got --steps 2, --minutes 1; give eith"),
+        (("new", "p", "--images", ".", "--classes", "a", "b"), "--classes A,B,C"),
+        (("new", "p", "--images", ".", "--classes", "a,b", "--axes", "QQ"), 'Got axes "QQ"; exp'),
+    ],
+)
+def test_wrong_values_are_said_in_plain_words(run, args, said):
+    done = " ".join(run(*args, expect=2).err.split())
+    assert said in done
+    assert "Value error" not in done
+    assert "Input should" not in done
+    assert args[-1] in done.split("Error: ")[1]
 
 
 @pytest.mark.parametrize(

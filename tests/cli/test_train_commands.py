@@ -13,6 +13,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from .conftest import untrained_model
+
 SHORT = ("--batch-size", 2, "--crop", 64)
 
 
@@ -42,6 +44,12 @@ def test_train_without_a_labelled_block_says_what_to_do(data, run, tmp_path):
     run("new", root, "--images", data.images, "--classes", "a,b")
     said = run("train", root, expect=1).err
     assert f"No block of {root} is labelled. Paint some (blockseg annotate)" in said
+
+
+def test_a_network_that_does_not_go_with_the_one_to_start_from_is_refused(project, run, tmp_path):
+    model = untrained_model(tmp_path / "dan", network="dan")
+    said = run("train", project, "--init", model, "--form", "smp", expect=1).err
+    assert "These settings cannot be used. Got form smp; form 'smp' is one of" in said
 
 
 def test_train_names_new_runs_itself(trained, run):

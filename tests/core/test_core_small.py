@@ -23,12 +23,35 @@ def test_configs_come_back_from_json() -> None:
 
 
 def test_wrong_settings_name_field_value_and_choice() -> None:
-    with pytest.raises(BlockSegError, match=r"decoder_stride.*5"):
-        checked(NetworkConfig, {"decoder_stride": 5})
-    with pytest.raises(BlockSegError, match="not both"):
-        checked(TrainConfig, {"steps": 5, "minutes": 2})
-    with pytest.raises(BlockSegError, match="colour"):
-        checked(TrainConfig, {"colour": 1})
+    for kind, values, said in (
+        (
+            NetworkConfig,
+            {"decoder_stride": 5},
+            "Got decoder_stride 5; expected 'auto', 4, 8, 16 or 32.",
+        ),
+        (
+            TrainConfig,
+            {"steps": 5, "minutes": 2, "crop": 64},
+            "Got steps 5, minutes 2; give either",
+        ),
+        (TrainConfig, {"colour": 1}, "Got colour 1; extra inputs are not permitted."),
+        (TrainConfig, {"steps": 0}, "Got steps 0; expected a whole number of at least 1."),
+        (TrainConfig, {"steps": "x"}, "Got steps x; expected a whole number."),
+        (TrainConfig, {"minutes": 0.0}, "Got minutes 0; expected a number above 0."),
+        (TrainConfig, {"crop": 33}, "Got crop 33; expected a multiple of 32."),
+        (TrainConfig, {"scale": "big"}, "Got scale big; expected 'auto' or a number."),
+        (TrainConfig, {"scale": 3}, "Got scale 3; working scale must be above 0 and at most 1."),
+        (TrainConfig, {"crop": 1, "seed": -1}, "0. Got crop 1; expected a"),
+        (
+            NetworkConfig,
+            {"network": "deeplabv3", "decoder_stride": 4},
+            "These do not go together: deeplabv3 has no decoder",
+        ),
+    ):
+        with pytest.raises(BlockSegError) as caught:
+            checked(kind, values)
+        assert said in str(caught.value)
+        assert "alue error" not in str(caught.value)
 
 
 def test_stride_from_the_command_line_is_text() -> None:

@@ -82,8 +82,11 @@ class TestCreate:
             with pytest.raises(ImageError):
                 Project.create(folder / "p", images, ["u"])
         (folder / "empty").mkdir()
-        with pytest.raises(ImageError, match="no readable image"):
+        none = r"no readable image in .*: there is no file in there\. Give a folder"
+        with pytest.raises(ImageError, match=none):
             Project.create(folder / "p", [folder / "empty"], ["u"])
+        with pytest.raises(ImageError, match=r'^Got axes "QQ"; expected'):
+            Project.create(folder / "p", [folder / "images"], ["u"], axes="QQ")
         for classes, block in ((["u", "u"], 16), ([], 16), (["u"], 0), (["u"], 101)):
             with pytest.raises(LabelError):
                 Project.create(folder / "p", [folder / "images"], classes, block)
