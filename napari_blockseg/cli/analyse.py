@@ -12,6 +12,7 @@ import typer
 from napari_blockseg.cli.console import number, progress, save_json, say, table, warn
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
+from napari_blockseg.cli.outputs import folder_to_write
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.reports import AnalysisProgress
 
@@ -35,7 +36,12 @@ def analyse(
     ] = None,
     report: Annotated[
         str | None,
-        typer.Option("--report", metavar="DIR", help="Write a page with curves there."),
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with curves there.",
+            callback=folder_to_write,
+        ),
     ] = None,
     json: JsonFile = None,
     images: Annotated[

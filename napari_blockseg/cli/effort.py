@@ -9,6 +9,7 @@ import typer
 
 from napari_blockseg.cli.console import save_json, say, table
 from napari_blockseg.cli.options import JsonFile
+from napari_blockseg.cli.outputs import file_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,12 @@ def effort(
     project: Annotated[str, typer.Argument(metavar="PROJECT", help="Project folder.")],
     csv: Annotated[
         str | None,
-        typer.Option("--csv", metavar="FILE", help="Write a row per image and class there."),
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="Write a row per image and class there.",
+            callback=file_to_write,
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> None:

@@ -9,13 +9,17 @@ import typer
 
 from napari_blockseg.cli.console import save_json, say
 from napari_blockseg.cli.options import JsonFile
+from napari_blockseg.cli.outputs import file_to_write
 
 FORMATS = ("onnx",)
 
 
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", metavar="FILE", help="The file to write.", callback=file_to_write),
+    ],
     form: Annotated[
         str, typer.Option("--format", metavar="onnx", help="Of the file; there is one for now.")
     ] = "onnx",

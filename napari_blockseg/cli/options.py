@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from napari_blockseg.cli.command import WrongValue
+from napari_blockseg.cli.outputs import file_to_write
 from napari_blockseg.core.complaints import complaints
 from napari_blockseg.core.errors import BlockSegError
 
@@ -20,7 +21,12 @@ C = TypeVar("C", bound=BaseModel)
 
 JsonFile = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE", help="Write the results there as JSON too."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the results there as JSON too.",
+        callback=file_to_write,
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ import typer
 from napari_blockseg.cli.console import Advance, progress, save_json, say, warn
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import Axes, JsonFile, config_from_options, config_option
+from napari_blockseg.cli.outputs import folder_to_write
 from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.reports import Notice
 
@@ -84,7 +85,10 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES", help="Images, folders, or a project.")
     ],
-    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Where the masks go.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", metavar="DIR", help="Where the masks go.", callback=folder_to_write),
+    ],
     probabilities: Annotated[
         bool,
         typer.Option("--probabilities", help="Write class probabilities too (OUT/probabilities)."),

@@ -15,6 +15,7 @@ from napari_blockseg.cli.console import Advance, number, progress, save_json, sa
 from napari_blockseg.cli.following import check_folder_is_free, stopped_report
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, OptionGroup, takes_configs
+from napari_blockseg.cli.outputs import folder_to_write
 from napari_blockseg.cli.stride_table import describe_choice
 from napari_blockseg.core.config import NetworkConfig, TrainConfig, checked
 from napari_blockseg.core.errors import ProjectError
@@ -59,7 +60,12 @@ def train(
     ] = False,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="MODEL", help="Folder of the model; by default a new run."),
+        typer.Option(
+            "--out",
+            metavar="MODEL",
+            help="Folder of the model; by default a new run.",
+            callback=folder_to_write,
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> None:

@@ -13,6 +13,7 @@ from napari_blockseg.cli.console import number, progress, save_json, say, table,
 from napari_blockseg.cli.following import check_folder_is_free
 from napari_blockseg.cli.interrupts import interrupt_flag
 from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
+from napari_blockseg.cli.outputs import folder_to_write
 from napari_blockseg.core.config import NetworkConfig, PredictConfig
 from napari_blockseg.core.reports import AnalysisProgress
 
@@ -31,7 +32,12 @@ def truncate(
     decoder_stride: Annotated[
         int, typer.Option("--decoder-stride", metavar="8|16|32", help="Pixels per cell, coarser.")
     ],
-    out: Annotated[str, typer.Option("--out", metavar="MODEL2", help="Folder of the new model.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", metavar="MODEL2", help="Folder of the new model.", callback=folder_to_write
+        ),
+    ],
     truncation: Annotated[str | None, config_option(NetworkConfig, "truncation")] = None,
     masks: Annotated[
         str | None,

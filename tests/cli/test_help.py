@@ -136,6 +136,42 @@ def test_failure_is_exit_code_1_and_one_line(run, args, tmp_path):
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [
+        (("spectrum", "p", "--report"), "folder"),
+        (("predict", "m", "i", "--out"), "folder"),
+        (("analyse", "m", "p", "--report"), "folder"),
+        (("demo", "--out"), "folder"),
+        (("train", "p", "--out"), "folder"),
+        (("truncate", "m", "--decoder-stride", "8", "--out"), "folder"),
+        (("export", "m", "--out"), "file to write"),
+        (("effort", "p", "--csv"), "file to write"),
+        (("spectrum", "p", "--json"), "file to write"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(run, tmp_path, args, wanted):
+    (tmp_path / "a_file").write_text("")
+    (tmp_path / "a_folder").mkdir()
+    wrong, kind = ("a_file", "file") if wanted == "folder" else ("a_folder", "folder")
+    said = run(*args, tmp_path / wrong, expect=1).err
+    told = (
+        f"Got {args[-1]} {tmp_path / wrong}, which is a {kind}; expected a {wanted}. Give another"
+    )
+    assert said == f"error: {told} path.\n"
+    said = run(*args, tmp_path / "a_file" / "below", expect=1).err
+    assert f"below, which lies in the file {tmp_path / 'a_file'}; expected a folder" in said
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, tmp_path, monkeypatch):
+    access = os.access
+    # Root may write everywhere, so the rights of the folder alone would not do.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK and access(path, mode))
+    for args in (("export", "m", "--out"), ("spectrum", "p", "--report")):
+        said = run(*args, tmp_path / "new" / "x", expect=1).err
+        assert f"nothing can be written into {tmp_path}; expected" in said
+
+
 def test_errors_with_line_breaks_become_one_line(monkeypatch, capsys):
     def fail() -> None:
         raise ModelError("got this\nexpected that")

@@ -11,6 +11,7 @@ import typer
 
 from napari_blockseg.cli.console import number, save_json, say, table
 from napari_blockseg.cli.options import JsonFile, config_from_options, config_option
+from napari_blockseg.cli.outputs import folder_to_write
 from napari_blockseg.core.config import TrainConfig
 
 #: What each sample is trained for unless the command line says otherwise.
@@ -23,7 +24,13 @@ DEMO_CROP = 128
 
 def demo(
     out: Annotated[
-        str, typer.Option("--out", metavar="DIR", help="Where projects and pictures go.")
+        str,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where projects and pictures go.",
+            callback=folder_to_write,
+        ),
     ] = "blockseg_demo",
     sample: Annotated[
         str | None, typer.Option("--sample", metavar="NAME", help="Only this sample.")

@@ -9,6 +9,7 @@ import typer
 
 from napari_blockseg.cli.console import save_json, say
 from napari_blockseg.cli.options import JsonFile
+from napari_blockseg.cli.outputs import folder_to_write
 from napari_blockseg.cli.spectrum.numbers import to_json
 from napari_blockseg.cli.spectrum.study import study
 from napari_blockseg.cli.spectrum.text import describe
@@ -25,6 +26,7 @@ def spectrum(
             "--report",
             metavar="DIR",
             help="Write a page with curves and pictures there (index.html, works offline).",
+            callback=folder_to_write,
         ),
     ] = None,
     json: JsonFile = None,
