@@ -221,16 +221,24 @@ class Project(ProjectFolder):
             saves what was recorded.
         op : str
             Name of that change in the journal.
+
+        Raises
+        ------
+        LabelError
+            If they are on another grid than the project's, or a value is no class.
         """
         with self._writing():
             empty = self._empty(self.entry(image_id))
             if labels is None:
                 self._store.save(image_id, empty)
                 return self._store.state(image_id, empty).seq
-            if labels.grid.image_shape != empty.grid.image_shape:
+            if labels.grid != empty.grid:
+                # Labels read before a change of block size would take it back for this image.
                 raise LabelError(
-                    f"Got labels for an image of shape {labels.grid.image_shape}; image "
-                    f'"{image_id}" has {empty.grid.image_shape}.'
+                    f"Got labels in blocks of {labels.grid.block} px for an image of shape "
+                    f'{labels.grid.image_shape}; image "{image_id}" has blocks of '
+                    f"{empty.grid.block} px and shape {empty.grid.image_shape}. Read its labels "
+                    "again, and change those."
                 )
             self._check_values(labels.values)
             return self._store.set_labels(image_id, empty, labels, op)

@@ -86,6 +86,7 @@ class Opening(QObject):
         self._disk = disk
         self._take_project, self._take_image = take_project, take_image
         self._wanted = 0
+        self._asked: tuple[Project, str, Image | None] | None = None
 
     def open(self, root: Path, image_id: str | None, take_over: bool) -> None:
         """Open a project and show an image of it (the first one if None)."""
@@ -125,17 +126,32 @@ class Opening(QObject):
         """Read an image of an open project, its labels only where a layer shows it already."""
         self.loading.emit(f"Loading {image_id}")
         self._wanted += 1
+        self._asked = (project, image_id, layer)
 
         def read() -> LoadedImage:
             labels = project.load_labels(image_id)
             pixels = None if layer is not None else project.load_image(image_id)
             return LoadedImage(project, image_id, labels, pixels, layer)
 
-        self._disk.submit(read, then=partial(self._on_image, self._wanted))
+        self._disk.submit(
+            read,
+            then=partial(self._on_image, self._wanted),
+            failed=partial(self._on_not_loaded, self._wanted),
+        )
+
+    def load_again(self) -> None:
+        """Read an image that is on its way once more, after all that the disk has to do by now.
+
+        A change of all images makes labels that are read before it outdated: painting on them
+        would put them back.
+        """
+        if self._asked is not None:
+            self.load(*self._asked)
 
     def give_up(self) -> None:
         """Want nothing more of what was asked for."""
         self._wanted += 1
+        self._asked = None
 
     def _read(
         self,
@@ -146,7 +162,7 @@ class Opening(QObject):
         root: str = "",
     ) -> None:
         self.begun.emit(what)
-        self._wanted += 1
+        self.give_up()
         self._disk.submit(
             work,
             then=partial(self._on_project, self._wanted, image_id, layer),
@@ -178,4 +194,10 @@ class Opening(QObject):
 
     def _on_image(self, wanted: int, loaded: LoadedImage) -> None:
         if wanted == self._wanted:
+            self._asked = None
             self._take_image(loaded)
+
+    def _on_not_loaded(self, wanted: int, error: BaseException) -> None:
+        if wanted == self._wanted:
+            self._asked = None
+            self.failed.emit(error)

@@ -88,6 +88,7 @@ class Session(QObject):
         self._easel.emptied.connect(lambda: self.image_changed.emit(""))
         self._steps = StepRunner(self._easel, self._disk, self)
         self._steps.history_changed.connect(self.history_changed)
+        self._steps.begun.connect(self._opening.load_again)
         self._steps.converted.connect(self._on_converted)
         self._steps.failed.connect(self.report)
 

@@ -34,6 +34,8 @@ class StepRunner(QObject):
 
     #: (image_id) What undo and redo can do changed.
     history_changed = Signal(str)
+    #: A step over all images is on its way: labels that were read before it are outdated.
+    begun = Signal()
     #: (ProjectStep, words) A step over all images is done; block size and classes are others.
     converted = Signal(object, str)
     #: (exception) A step over all images failed.
@@ -107,6 +109,7 @@ class StepRunner(QObject):
             then=partial(self._on_done, project, step, shown),
             failed=partial(self._on_failed, project, step),
         )
+        self.begun.emit()
 
     def _turn(self, back: bool) -> None:
         self.settle()

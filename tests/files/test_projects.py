@@ -316,6 +316,15 @@ class TestRegrid:
         assert after["b"].values[0, 0] == 3
         np.testing.assert_array_equal(after["b"].values[1:], before["b"].values[1:])
 
+    def test_labels_read_before_it_are_refused(self, project):
+        paint_randomly(project)
+        old = project.load_labels("a")
+        project.set_block(8)
+        kept = grids(project)
+        with pytest.raises(LabelError, match=r"blocks of 16 px.*blocks of 8 px"):
+            project.save_labels("a", old)
+        assert grids(project) == kept
+
     def test_painting_taken_back_counts_as_nothing(self, project):
         paint_randomly(project)
         before = grids(project)

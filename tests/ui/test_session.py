@@ -146,6 +146,54 @@ def test_regrid_changes_all_images_and_undo_brings_all_back(session, two_images)
         assert project.load_labels("b").values[2, 1] == 2
 
 
+def change_while_loading(session, change):
+    """Ask for an image, then at once for a change of all images; wait for both."""
+    session.set_image("b")
+    change()
+    assert session.flush()
+    assert session.image_id == "b"
+    assert session.labels_layer().editable
+    return session.labels()
+
+
+def test_an_image_that_still_loads_comes_on_the_new_grid(session, two_images):
+    session.open_project(two_images, "b")
+    assert session.flush()
+    paint(session, 1, 1, 2)
+    session.set_image("a")
+    assert session.flush()
+    assert change_while_loading(session, lambda: session.regrid(8)).grid.block == 8
+    assert session.labels().values[2:4, 2:4].tolist() == [[2, 2], [2, 2]]
+    session.set_image("a")
+    assert session.flush()
+    assert change_while_loading(session, session.undo).grid.block == 16
+    paint(session, 0, 2)
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert project.load_labels("b").grid.block == 16
+        assert project.load_labels("b").values[:2, :3].tolist() == [[0, 0, 1], [0, 2, 0]]
+
+
+def test_an_image_that_still_loads_comes_without_a_deleted_class(session, two_images):
+    session.open_project(two_images, "b")
+    assert session.flush()
+    session.add_class("z")
+    for col, value in enumerate((1, 2, 3)):
+        paint(session, 0, col, value)
+    session.set_image("a")
+    assert session.flush()
+    labels = change_while_loading(session, lambda: session.delete_class(1))
+    assert labels.values[0, :3].tolist() == [0, 1, 2]
+    paint(session, 1, 0, 1)
+    session.set_image("a")
+    assert session.flush()
+    change_while_loading(session, session.undo)
+    paint(session, 1, 1, 1)
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert project.load_labels("b").values[:2, :3].tolist() == [[1, 2, 3], [2, 1, 0]]
+
+
 def test_classes_are_added_renamed_and_recolored(session, two_images):
     session.open_project(two_images)
     assert session.flush()
