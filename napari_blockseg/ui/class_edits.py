@@ -1,7 +1,8 @@
-"""Class lists with a class more, or a class changed."""
+"""Class lists with a class more or less, or a class changed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari_blockseg.core.classes import ClassInfo, default_color
@@ -21,9 +22,7 @@ def with_added(classes: Classes, name: str, color: Color | None = None) -> Class
     """
     value = len(classes) + 1
     name = _free_name(classes, name)
-    used = {c.color for c in classes}
-    spare = next(c for c in (default_color(i) for i in range(value)) if c not in used)
-    return (*classes, ClassInfo(value=value, name=name, color=color or spare))
+    return (*classes, ClassInfo(value=value, name=name, color=color or _spare_color(classes)))
 
 
 def with_changed(
@@ -42,6 +41,35 @@ def with_changed(
     if color is not None:
         change["color"] = color
     return tuple(c.model_copy(update=change) if c.value == value else c for c in classes)
+
+
+def without(classes: Classes, value: int) -> Classes:
+    """Return `classes` without one of them; the values after it move down."""
+    return _numbered([c for c in classes if c.value != value])
+
+
+def with_restored(classes: Classes, gone: ClassInfo) -> Classes:
+    """Return `classes` with one that was deleted at its value again; later values move up.
+
+    A class that was added since may have taken its name or color: it gets another one then.
+    """
+    names = {c.name for c in classes}
+    free = (f"{gone.name} {n}" for n in range(2, len(classes) + 3))
+    name = next(n for n in (gone.name, *free) if n not in names)
+    taken = gone.color in {c.color for c in classes}
+    color = _spare_color(classes) if taken else gone.color
+    again = gone.model_copy(update={"name": name, "color": color})
+    before = gone.value - 1
+    return _numbered([*classes[:before], again, *classes[before:]])
+
+
+def _numbered(classes: Sequence[ClassInfo]) -> Classes:
+    return tuple(c.model_copy(update={"value": i}) for i, c in enumerate(classes, start=1))
+
+
+def _spare_color(classes: Classes) -> Color:
+    used = {c.color for c in classes}
+    return next(c for c in map(default_color, range(len(used) + 1)) if c not in used)
 
 
 def _free_name(classes: Classes, name: str, value: int | None = None) -> str:

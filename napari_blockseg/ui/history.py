@@ -32,15 +32,15 @@ class Edit:
 class ProjectStep:
     """A step over all images: another block size, or a class less.
 
-    ``block`` and ``classes`` are (before, after). ``deleted`` is the value of a class that the
-    step deletes, None for a new block size; ``cleared`` are the cells it had, (n, axes) by image
-    id: the disk thread fills them in.
+    ``block`` is (before, after). ``deleted`` is the value of a class that the step deletes, None
+    for a new block size; ``gone`` is that class and ``cleared`` are the cells it had, (n, axes) by
+    image id: the disk thread fills them in.
     """
 
     op: str
     block: tuple[int, int]
-    classes: tuple[tuple[ClassInfo, ...], tuple[ClassInfo, ...]]
     deleted: int | None = None
+    gone: ClassInfo | None = None
     cleared: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 

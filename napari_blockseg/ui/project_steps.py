@@ -12,23 +12,21 @@ import numpy as np
 
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import Changes
+from napari_blockseg.ui.class_edits import with_restored, without
 from napari_blockseg.ui.history import ProjectStep
 
 if TYPE_CHECKING:
-    from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
 
 
-def regrid_step(classes: tuple[ClassInfo, ...], old: int, new: int) -> ProjectStep:
+def regrid_step(old: int, new: int) -> ProjectStep:
     """Return the step from one block size to another."""
-    return ProjectStep("regrid", (old, new), (classes, classes))
+    return ProjectStep("regrid", (old, new))
 
 
-def delete_class_step(classes: tuple[ClassInfo, ...], value: int, block: int) -> ProjectStep:
+def delete_class_step(value: int, block: int) -> ProjectStep:
     """Return the step that deletes a class: its blocks are cleared, later values move down."""
-    kept = [c for c in classes if c.value != value]
-    after = tuple(c.model_copy(update={"value": i + 1}) for i, c in enumerate(kept))
-    return ProjectStep("clear", (block, block), (classes, after), deleted=value)
+    return ProjectStep("clear", (block, block), deleted=value)
 
 
 def carry_out(project: Project, step: ProjectStep) -> str:
@@ -47,26 +45,26 @@ def carry_out(project: Project, step: ProjectStep) -> str:
             f"Blocks are {step.block[1]} px now; {done.changed_pixels:,} of "
             f"{done.labelled_pixels:,} painted pixels changed. Undo brings them back."
         )
-    step.cleared = _cells_of(project, step.deleted)
-    moved = {v: v - 1 for v in range(step.deleted + 1, len(step.classes[0]) + 1)}
-    project.set_classes(step.classes[1], {step.deleted: 0, **moved})
+    step.gone, step.cleared = project.classes[step.deleted - 1], _cells_of(project, step.deleted)
+    moved = {v: v - 1 for v in range(step.deleted + 1, len(project.classes) + 1)}
+    project.set_classes(without(project.classes, step.deleted), {step.deleted: 0, **moved})
     cleared = sum(len(cells) for cells in step.cleared.values())
     return f"The class is deleted; {cleared:,} blocks became unlabelled. Undo brings them back."
 
 
 def take_back(project: Project, step: ProjectStep) -> str:
-    """Undo a step on all images; what was painted since is kept.
+    """Undo a step on all images; classes added or changed and blocks painted since are kept.
 
     Returns
     -------
     str
         Nothing to say: "".
     """
-    if step.deleted is None:
+    if step.deleted is None or step.gone is None:
         project.undo_regrid()
         return ""
-    moved = {v: v + 1 for v in range(step.deleted, len(step.classes[1]) + 1)}
-    project.set_classes(step.classes[0], moved)
+    moved = {v: v + 1 for v in range(step.deleted, len(project.classes) + 1)}
+    project.set_classes(with_restored(project.classes, step.gone), moved)
     for image_id, cells in step.cleared.items():
         labels = project.load_labels(image_id).values
         free = cells[labels[tuple(cells.T)] == 0]

@@ -248,13 +248,13 @@ class Session(QObject):
         self._steps.settle()
         if not 1 <= value <= len(self._classes) or len(self._classes) == 1:
             raise LabelError("A project keeps at least one class. Add another one first.")
-        self._change_all(project_steps.delete_class_step(self._classes, value, self._block))
+        self._change_all(project_steps.delete_class_step(value, self._block))
 
     def regrid(self, block: int) -> None:
         """Give the project another block size, as one undoable step over all its images."""
         self._steps.settle()
         if self.project is not None and block != self._block:
-            self._change_all(project_steps.regrid_step(self._classes, self._block, block))
+            self._change_all(project_steps.regrid_step(self._block, block))
 
     def can_undo(self) -> bool:
         """Whether the shown image has a step to take back."""

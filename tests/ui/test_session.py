@@ -235,6 +235,39 @@ def test_a_deleted_class_takes_its_blocks_along_and_undo_brings_them_back(sessio
         assert project.load_labels("b").values[1, 1] == 1
 
 
+def test_undo_of_a_deleted_class_keeps_what_became_of_the_others(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    session.add_class("z")
+    for col, value in enumerate((1, 2, 3)):
+        paint(session, 0, col, value)
+    session.delete_class(2)
+    session.set_image("b")
+    assert session.flush()
+    paint(session, 1, 1, session.add_class("w"))
+    session.change_class(1, name="first")
+    session.set_image("a")
+    assert session.flush()
+    session.undo()
+    assert session.flush()
+    assert [(c.value, c.name) for c in session.classes] == [
+        (1, "first"),
+        (2, "y"),
+        (3, "z"),
+        (4, "w"),
+    ]
+    session.add_class("v")
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[0, :3].tolist() == [1, 2, 3]
+        assert project.load_labels("b").values[1, 1] == 4
+    session.redo()
+    assert session.flush()
+    assert [c.name for c in session.classes] == ["first", "z", "w", "v"]
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[0, :3].tolist() == [1, 0, 2]
+        assert project.load_labels("b").values[1, 1] == 3
+
+
 def test_the_last_class_stays(session, two_images):
     session.open_project(two_images)
     assert session.flush()

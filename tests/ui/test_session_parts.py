@@ -11,7 +11,7 @@ import pytest
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import diff
-from napari_blockseg.ui.class_edits import with_added, with_changed
+from napari_blockseg.ui.class_edits import with_added, with_changed, with_restored, without
 from napari_blockseg.ui.disk import DiskThread
 from napari_blockseg.ui.history import LIMIT, Edit, Histories, History
 from napari_blockseg.ui.project_steps import regrid_step
@@ -43,7 +43,7 @@ def test_history_keeps_the_latest_steps():
 
 
 def test_a_project_step_taken_back_elsewhere_is_forgotten():
-    histories, step = Histories(), regrid_step(make_classes(["x"]), 16, 8)
+    histories, step = Histories(), regrid_step(16, 8)
     histories.push(step, ["a", "b", "c"])
     histories.of("b").push(edit(1))
     histories.of("c").undo()
@@ -119,6 +119,19 @@ def test_class_edits():
     with pytest.raises(LabelError, match="already"):
         with_changed(classes, 2, name="x")
     assert with_changed(classes, 2, name="y") == classes
+
+
+def test_a_restored_class_takes_no_name_and_color_of_another_one():
+    classes = make_classes(["x", "y", "z"])
+    less = without(classes, 2)
+    assert [(c.value, c.name) for c in less] == [(1, "x"), (2, "z")]
+    assert with_restored(less, classes[1]) == classes
+    more = with_added(less, "y")
+    assert more[2].color == classes[1].color
+    again = with_restored(more, classes[1])
+    assert [(c.value, c.name) for c in again] == [(1, "x"), (2, "y 2"), (3, "z"), (4, "y")]
+    assert len({c.color for c in again}) == 4
+    assert again[3].color == more[2].color
 
 
 def test_an_added_class_takes_no_color_that_is_in_use():
