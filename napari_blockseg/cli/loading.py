@@ -59,7 +59,7 @@ class ProjectImages(Sequence["TrainingImage"]):
     planes : list of LabelledPlane
         What there is to train on.
     notices : list of Notice
-        A warning for each image that has labels and cannot be used.
+        A warning for each image that has labels and cannot be used, or not all of them.
     """
 
     def __init__(self, project: Project) -> None:
@@ -120,6 +120,9 @@ class ProjectImages(Sequence["TrainingImage"]):
             message = f"Image {image_id!r} is left out of the training: {problem}"
             self.notices.append(Notice(level="warning", message=message))
             return
+        damage = self.project.damaged_journals.get(image_id)
+        if damage is not None:
+            self.notices.append(Notice(level="warning", message=f"Image {image_id!r}: {damage}"))
         for index in labelled_indices(labels):
             self.planes.append(LabelledPlane(image_id, index, labels.plane(index)))
 

@@ -55,6 +55,15 @@ class ProjectFolder:
         return problems
 
     @property
+    def damaged_journals(self) -> dict[str, str]:
+        """For images whose journal is damaged: where, and the ways on.
+
+        They can be used, with the labels from before the damage, until something is painted on
+        them: the journal is then begun anew.
+        """
+        return dict(self._store.damaged)
+
+    @property
     def name(self) -> str:
         """The project's name."""
         return self.spec.name
@@ -160,6 +169,7 @@ class ProjectFolder:
     def _labels_problem(self, entry: ImageEntry) -> str | None:
         with self._turn:
             try:
-                return self._store.state(entry.id, self._empty(entry)).problem
+                self._store.state(entry.id, self._empty(entry))
             except BlockSegError as error:
                 return str(error)
+        return None

@@ -315,8 +315,9 @@ def _damaged_line(path: Path, number: int, records: list[JournalRecord]) -> Jour
     return JournalDamagedError(
         f"The journal {path} is damaged at line {number}. The labels were opened from their "
         f"labels file and the {len(records)} records before that line; later ones were not "
-        "applied. To get those back, mend or delete the line and open the project again; to go "
-        "on as it is, paint: the damaged journal is then kept beside the new one.",
+        "applied. To get those back, mend the line, or put a backup of the journal in its place, "
+        "and open the project again; to go on as it is, paint: the damaged journal is then kept "
+        "beside the new one.",
         records,
     )
 

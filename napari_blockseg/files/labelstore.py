@@ -50,10 +50,16 @@ class LabelStore:
     ----------
     root : Path
         The project folder.
+
+    Attributes
+    ----------
+    damaged : dict of str to str
+        For images whose journal was damaged when it was last read: where, and the ways on.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.damaged: dict[str, str] = {}
         self._states: dict[str, LabelState] = {}
         self._writers: dict[str, JournalWriter] = {}
 
@@ -98,6 +104,10 @@ class LabelStore:
         except JournalDamagedError as error:
             replayed, problem = replay(labels, error.records), f"{journal}: {error}"
             records = error.records
+        if problem is None:
+            self.damaged.pop(image_id, None)
+        else:
+            self.damaged[image_id] = problem
         result = empty if replayed is None else replayed
         if result.grid.image_shape != empty.grid.image_shape:
             raise ProjectError(
@@ -205,6 +215,7 @@ class LabelStore:
             write_block_labels(self.labels_path(image_id), state.labels, state.seq)
             journal.rename(_free_name(journal))
             state = replace(state, saved_seq=state.seq, problem=None)
+            self.damaged.pop(image_id, None)
         if not journal.exists() or journal.stat().st_size == 0:
             start = JournalRecord.of_grids(state.seq + 1, None, state.labels, "start")
             atomic.write_bytes(journal, start.line())

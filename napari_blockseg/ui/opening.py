@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from napari_blockseg.files.images import ImageData
     from napari_blockseg.ui.disk import DiskThread
 
+# A folder that was moved gives one a file; they share the line of text at the dock's foot.
+_MOST_NEWS = 5
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
@@ -86,6 +89,7 @@ class Opening(QObject):
         self._disk = disk
         self._take_project, self._take_image = take_project, take_image
         self._wanted = 0
+        self._news: list[str] = []
         self._asked: tuple[Project, str, Image | None] | None = None
 
     def open(self, root: Path, image_id: str | None, take_over: bool) -> None:
@@ -183,21 +187,40 @@ class Opening(QObject):
             self._disk.submit(project.close)
             return
         self._take_project(project)
-        for path, reason in getattr(project, "skipped", ()):
-            self.notice.emit(f"{path} was left out: {reason}")
+        self._news = _news_of(project)
         usable = [i for i in project.image_ids if i not in project.problems]
         if not usable:
             self.ended.emit()
-            self.problem.emit(f"No image of {project.root.name} can be opened.")
+            said = [f"No image of {project.root.name} can be opened.", *self._news]
+            self.problem.emit("\n".join(said))
             return
+        if image_id in project.problems:
+            self.problem.emit(project.problems[image_id])
         self.load(project, image_id if image_id in usable else usable[0], layer)
 
     def _on_image(self, wanted: int, loaded: LoadedImage) -> None:
         if wanted == self._wanted:
             self._asked = None
             self._take_image(loaded)
+            self._tell(loaded)
+
+    def _tell(self, loaded: LoadedImage) -> None:
+        # Only now: what is said before the image is there goes under in "Loading".
+        damage = loaded.project.damaged_journals.get(loaded.image_id)
+        said = self._news or ([] if damage is None else [damage])
+        self._news = []
+        if said:
+            self.notice.emit("\n".join(said))
 
     def _on_not_loaded(self, wanted: int, error: BaseException) -> None:
         if wanted == self._wanted:
             self._asked = None
             self.failed.emit(error)
+
+
+def _news_of(project: Project) -> list[str]:
+    said = [f"{path} was left out: {reason}" for path, reason in project.skipped]
+    said += [f'Image "{one}" cannot be opened: {why}' for one, why in project.problems.items()]
+    said += [f'Image "{one}": {why}' for one, why in project.damaged_journals.items()]
+    more = len(said) - _MOST_NEWS
+    return said if more <= 0 else [*said[:_MOST_NEWS], f"And {more} more."]

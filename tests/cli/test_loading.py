@@ -51,6 +51,16 @@ def test_images_are_read_when_asked_for_and_one_is_held(stack, monkeypatch):
     assert read == ["stack"]
 
 
+def test_an_image_with_a_damaged_journal_is_trained_on_with_a_warning(stack):
+    with Project.open(stack.root, write=True) as project:
+        journal = project.root / "journal" / "stack.jsonl"
+    journal.write_bytes(journal.read_bytes() + b"garbage\n" + b"{}\n")
+    images = ProjectImages(Project.open(stack.root))
+    assert len(images) == 2
+    assert "damaged" in images.notices[0].message
+    assert images.notices[0].level == "warning"
+
+
 def test_an_image_that_is_gone_is_left_out_with_a_warning(stack):
     stack.image_path("stack").unlink()
     images = ProjectImages(Project.open(stack.root))

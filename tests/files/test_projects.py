@@ -477,15 +477,17 @@ class TestProblems:
         lines[3] = b"garbage"
         journal.write_bytes(b"\n".join(lines))
         reader = Project.open(project.root)
-        assert "a.jsonl" in reader.problems["a"]
-        assert "line 4" in reader.problems["a"]
+        assert reader.problems == {}
+        assert "a.jsonl" in reader.damaged_journals["a"]
+        assert "line 4" in reader.damaged_journals["a"]
         assert reader.load_labels("a").values[0].tolist() == [1, 2, 0, 0, 0]
         with Project.open(project.root, write=True) as again:
-            assert "line 4" in again.problems["a"]
+            assert "line 4" in again.damaged_journals["a"]
             paint(again, "a", [(5, 0)], 2)
+            assert again.damaged_journals == {}
             assert b"garbage" in (journal.parent / "a.damaged-1.jsonl").read_bytes()
         final = Project.open(project.root)
-        assert final.problems == {}
+        assert final.problems == final.damaged_journals == {}
         assert final.load_labels("a").values[0].tolist() == [1, 2, 0, 0, 0]
         assert final.load_labels("a").values[5, 0] == 2
 

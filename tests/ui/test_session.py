@@ -10,6 +10,7 @@ from qtpy.QtTest import QTest
 
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.errors import ImageError, LabelError
+from napari_blockseg.core.labels import Changes
 from napari_blockseg.files.predictions import PredictedMask
 from napari_blockseg.files.project import Project
 from napari_blockseg.ui.new_project import default_block, unsaved_projects
@@ -331,6 +332,53 @@ def test_a_missing_image_is_told_and_the_others_open(session, two_images):
     assert session.image_id == "b"
     session.set_image("a")
     assert "a.tif" in problems[-1][0]
+
+
+def test_what_can_not_be_opened_is_told_once_the_project_is_there(session, two_images):
+    (two_images.parent / "a.tif").unlink()
+    said, problems = heard(session.notice), heard(session.problem)
+    session.busy.connect(lambda what: said.append((what,)))
+    session.open_project(two_images, "a")
+    assert session.flush()
+    assert session.image_id == "b"
+    assert "a.tif" in problems[0][0], "it was asked for"
+    assert '"a" cannot be opened' in said[-1][0], "what is said before it loads goes under"
+
+
+def damage_journal(root, image_id):
+    """Paint four blocks of a row, and spoil the record of the third."""
+    project = Project.open(root, write=True)
+    for col in range(4):
+        cell = np.array([[0, col]])
+        project.record(image_id, Changes(cell, np.array([0]), np.array([1])))
+    project._abandon()  # as if killed: only the journal holds it
+    journal = root / "journal" / f"{image_id}.jsonl"
+    lines = journal.read_bytes().split(b"\n")
+    lines[3] = lines[3][:30]
+    journal.write_bytes(b"\n".join(lines))
+
+
+def test_an_image_with_a_damaged_journal_opens_and_can_be_painted_on(session, two_images):
+    damage_journal(two_images, "b")
+    notices, problems = heard(session.notice), heard(session.problem)
+    session.open_project(two_images)
+    assert session.flush()
+    assert session.image_id == "a"
+    assert "b.jsonl is damaged at line 4" in notices.pop()[0]
+    assert not notices
+    session.set_image("b")
+    assert session.flush()
+    assert "to go on as it is, paint" in notices.pop()[0]
+    assert session.labels().values[0].tolist() == [1, 1, 0, 0, 0]
+    paint(session, 2, 2)
+    for image_id in ("a", "b"):
+        session.set_image(image_id)
+        assert session.flush()
+    assert not notices, "the journal is a new one by now"
+    assert not problems
+    assert (two_images / "journal" / "b.damaged-1.jsonl").exists()
+    with Project.open(two_images) as project:
+        assert project.load_labels("b").values[2, 2] == 1
 
 
 def test_what_is_no_project_is_told(session, tmp_path):
