@@ -152,6 +152,11 @@ class Opening(QObject):
         if self._asked is not None:
             self.load(*self._asked)
 
+    @property
+    def image_id(self) -> str | None:
+        """Id of the image that is on its way, None without one."""
+        return None if self._asked is None else self._asked[1]
+
     def give_up(self) -> None:
         """Want nothing more of what was asked for."""
         self._wanted += 1

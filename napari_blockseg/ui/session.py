@@ -185,9 +185,21 @@ class Session(QObject):
         """Id of the image that is shown, None without one."""
         return self._easel.image_id
 
+    @property
+    def asked_image_id(self) -> str | None:
+        """Id of the image that is on its way, else of the one that is shown."""
+        return self._opening.image_id or self.image_id
+
     def set_image(self, image_id: str) -> None:
-        """Show another image of the project; ``image_changed`` follows when it is loaded."""
-        if self.project is None or image_id == self.image_id:
+        """Show another image of the project; ``image_changed`` follows when it is loaded.
+
+        Asked for the one that is shown, it stays: another one on its way does not come any more.
+        """
+        if self.project is None or image_id == self.asked_image_id:
+            return
+        if image_id == self.image_id:
+            self._opening.give_up()
+            self.busy.emit("")
             return
         if image_id in self.project.problems:
             self.problem.emit(str(self.project.problems[image_id]))

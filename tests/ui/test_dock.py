@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import tifffile
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
@@ -124,6 +126,58 @@ def test_class_buttons(bench, monkeypatch):
     assert session.flush()
     assert len(session.classes) == 2
     assert paint.classes.topLevelItemCount() == 2
+
+
+@pytest.fixture
+def three_images(dock, tmp_path):
+    paths = [tmp_path / f"{name}.tif" for name in "abc"]
+    for path in paths:
+        tifffile.imwrite(path, np.zeros((64, 64), np.uint8), metadata={"axes": "YX"})
+    with Project.create(tmp_path / "three.blockseg", paths, ["x"], 16) as project:
+        root = project.root
+    dock.session.open_project(root)
+    assert dock.session.flush()
+    return root
+
+
+def choose(combo, data):
+    """Choose an entry of a combo box as a user does."""
+    combo.setCurrentIndex(combo.findData(data))
+    combo.activated.emit(combo.currentIndex())
+
+
+def test_next_goes_on_from_the_image_that_still_loads(dock, three_images):
+    for _ in range(2):
+        dock.paint._buttons["next"].click()
+    assert dock.paint.images.currentData() == "c"
+    assert dock.session.flush()
+    assert dock.session.image_id == "c"
+    dock.paint._buttons["previous"].click()
+    choose(dock.paint.images, "c")
+    assert dock.session.flush()
+    assert dock.session.image_id == "c"
+
+
+def test_an_image_that_can_not_be_shown_is_not_named(dock, three_images):
+    (three_images.parent / "b.tif").unlink()
+    told = []
+    dock.session.problem.connect(told.append)
+    choose(dock.paint.images, "b")
+    assert dock.session.flush()
+    assert "b.tif" in told.pop()
+    assert dock.paint.images.currentData() == dock.session.image_id == "a"
+    dock.session.project.check()
+    choose(dock.paint.images, "b")
+    assert "b.tif" in told.pop()
+    assert dock.paint.images.currentData() == "a"
+
+
+def test_a_block_size_that_was_refused_is_not_shown(dock, three_images):
+    (three_images / "labels").mkdir(exist_ok=True)
+    (three_images / "labels" / "b.blocks.tif").write_bytes(b"no labels")
+    choose(dock.paint.block, 8)
+    assert dock.session.flush()
+    assert dock.session.block == dock.paint.block.currentData() == 16
 
 
 def test_block_size_is_changed_from_the_panel_and_from_the_spectrum(bench):

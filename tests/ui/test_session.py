@@ -118,6 +118,19 @@ def test_each_image_has_its_labels_and_its_undo(session, two_images):
         assert project.load_labels("b").values[1, 1] == 2
 
 
+def test_the_image_that_was_asked_for_last_is_shown(session, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    said = heard(session.busy)
+    session.set_image("b")
+    assert session.asked_image_id == "b"
+    session.set_image("a")
+    assert session.asked_image_id == "a"
+    assert said[-1] == ("",)
+    assert session.flush()
+    assert session.image_id == "a"
+
+
 def test_only_layers_of_the_shown_image_are_in_the_list(session, viewer, two_images):
     for image_id in ("a", "b", "a"):
         if session.project is None:

@@ -243,6 +243,7 @@ class PaintPanel(QWidget):
         session.regridded.connect(self._show_block)
         session.history_changed.connect(self._show_history)
         session.saved.connect(self._show_counts)
+        session.problem.connect(self._show_choices)
 
     # ---- showing the session
     def _show_project(self) -> None:
@@ -298,6 +299,11 @@ class PaintPanel(QWidget):
         self.block.setCurrentIndex(self.block.findData(block))
         self._show_brush()
 
+    def _show_choices(self) -> None:
+        # What was chosen may be what just failed.
+        self.images.setCurrentIndex(self.images.findData(self._session.asked_image_id))
+        self.block.setCurrentIndex(self.block.findData(self._session.block))
+
     def _show_brush(self) -> None:
         size = self.brush.value()
         self.brush_words.setText(f"{size} x {size} = {size * self._session.block} px")
@@ -320,8 +326,9 @@ class PaintPanel(QWidget):
         self._session.set_image(self.images.itemData(index))
 
     def _go(self, by: int) -> None:
-        index = self.images.currentIndex() + by
+        index = self.images.findData(self._session.asked_image_id) + by
         if 0 <= index < self.images.count():
+            self.images.setCurrentIndex(index)
             self._session.set_image(self.images.itemData(index))
 
     def _on_block_chosen(self, index: int) -> None:
