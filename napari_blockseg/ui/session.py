@@ -90,7 +90,7 @@ class Session(QObject):
         self._steps.history_changed.connect(self.history_changed)
         self._steps.begun.connect(self._opening.load_again)
         self._steps.converted.connect(self._on_converted)
-        self._steps.failed.connect(self.report)
+        self._steps.failed.connect(self._on_step_failed)
 
     # ---- project
     @property
@@ -361,6 +361,15 @@ class Session(QObject):
             self.regridded.emit(self._block)
         if said:
             self.notice.emit(said)
+
+    def _on_step_failed(self, error: BaseException) -> None:
+        self.report(error)
+        if self.project is None:
+            return
+        spec = self.project.spec
+        if (spec.block, spec.classes, spec.pending) != (self._block, self._classes, None):
+            # Half done: what is on screen may not fit the project any more. Opening finishes it.
+            self.open_project(self.project.root, self.image_id)
 
     def _sheet_of(self, image_id: str | None) -> Sheet | None:
         return self._easel.sheet if image_id in (None, self.image_id) else None

@@ -11,6 +11,7 @@ from qtpy.QtTest import QTest
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.errors import ImageError, LabelError
 from napari_blockseg.core.labels import Changes
+from napari_blockseg.files import labelstore
 from napari_blockseg.files.predictions import PredictedMask
 from napari_blockseg.files.project import Project
 from napari_blockseg.ui.new_project import default_block, unsaved_projects
@@ -524,6 +525,35 @@ def test_a_failed_change_of_all_images_gives_the_brush_back(session, two_images,
     assert session.block == 16
     assert session.labels_layer().editable
     assert str(session.labels_layer().mode) == "paint"
+
+
+def test_a_change_of_all_images_that_stopped_half_way_is_finished(session, two_images, monkeypatch):
+    session.open_project(two_images, "b")
+    assert session.flush()
+    paint(session, 1, 1)
+    session.set_image("a")
+    assert session.flush()
+    paint(session, 0, 0)
+    assert session.flush()
+    problems = heard(session.problem)
+    write, failures = labelstore.write_block_labels, [OSError("no space left")]
+
+    def full_once(*args):
+        if failures:
+            raise failures.pop()
+        return write(*args)
+
+    monkeypatch.setattr(labelstore, "write_block_labels", full_once)
+    session.regrid(8)
+    assert session.flush()
+    assert "no space left" in problems[0][0]
+    assert session.image_id == "a"
+    assert session.block == session.labels().grid.block == 8
+    paint(session, 5, 5)
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert project.load_labels("a").values[[0, 1, 5], [0, 1, 5]].all()
+        assert project.load_labels("b").values[2:4, 2:4].all()
 
 
 def test_an_unknown_unit_does_not_keep_an_image_from_opening(session, tmp_path):
