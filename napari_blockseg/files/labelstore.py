@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,9 +149,10 @@ class LabelStore:
             return state.seq
         # The old values are what IS there: a caller's idea of them could be out of step.
         true = Changes(changes.index[differs], old[differs], np.asarray(changes.new)[differs])
-        state = self._started(image_id, state)
-        record = JournalRecord.of_changes(state.seq + 1, true, op, slice_, token, goes_on)
-        self._append(image_id, state, record)
+        with self._forgotten_on_failure(image_id):
+            state = self._started(image_id, state)
+            record = JournalRecord.of_changes(state.seq + 1, true, op, slice_, token, goes_on)
+            self._append(image_id, state, record)
         return record.seq
 
     def replace_grid(
@@ -162,9 +164,10 @@ class LabelStore:
         token: str | None = None,
     ) -> int:
         """Journal labels on another grid, with both grids inside the record."""
-        state = self._started(image_id, self.state(image_id, empty))
-        record = JournalRecord.of_grids(state.seq + 1, state.labels, labels, op, token)
-        self._append(image_id, state, record)
+        with self._forgotten_on_failure(image_id):
+            state = self._started(image_id, self.state(image_id, empty))
+            record = JournalRecord.of_grids(state.seq + 1, state.labels, labels, op, token)
+            self._append(image_id, state, record)
         return record.seq
 
     def save(self, image_id: str, empty: BlockLabels) -> None:
@@ -204,6 +207,18 @@ class LabelStore:
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
+
+    @contextmanager
+    def _forgotten_on_failure(self, image_id: str) -> Iterator[None]:
+        """Read an image again after a failure: what got onto the disk is not known then."""
+        try:
+            yield
+        except OSError:
+            self._states.pop(image_id, None)
+            if image_id in self._writers:
+                with suppress(OSError):
+                    self._writers.pop(image_id).close()
+            raise
 
     def _started(self, image_id: str, state: LabelState) -> LabelState:
         """Make sure that a journal is open and begins with a start grid."""

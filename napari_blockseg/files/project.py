@@ -51,6 +51,7 @@ class Project(ProjectFolder):
     def __init__(self, root: Path, spec: ProjectSpec, lock: ProjectLock | None) -> None:
         super().__init__(root, spec)
         self._lock = lock
+        self._unsaved: dict[str, tuple[BlockLabels, str]] = {}
 
     @classmethod
     def create(
@@ -141,16 +142,29 @@ class Project(ProjectFolder):
         return project
 
     def close(self) -> None:
-        """Save labels that are only in the journal so far, give the lock back."""
+        """Save labels that are only in the journal so far, give the lock back.
+
+        Raises
+        ------
+        ProjectError
+            If labels that could not be saved before (see :attr:`unsaved`) still cannot.
+        """
         with self._turn:
             if self._lock is None or not self._lock.held:
                 return
             try:
                 self._lock.check()
+                self.save_again()
                 self._store.close()
             except BlockSegError:
                 self._store.forget()  # taken over: the labels belong to the other process now
+            except OSError as error:
+                self._store.forget()
+                if self._unsaved:
+                    raise self._lost(error) from error
+                raise
             finally:
+                self._unsaved.clear()
                 self._lock.release()
 
     def __enter__(self) -> Self:
@@ -207,6 +221,7 @@ class Project(ProjectFolder):
         with self._writing():
             self._check_values(changes.new)
             empty = self._empty(self.entry(image_id))
+            self._save_unsaved(image_id)
             return self._store.record(image_id, empty, changes, op, slice, goes_on=goes_on)
 
     def save_labels(self, image_id: str, labels: BlockLabels | None = None, op: str = "set") -> int:
@@ -226,22 +241,58 @@ class Project(ProjectFolder):
         ------
         LabelError
             If they are on another grid than the project's, or a value is no class.
+        OSError
+            If the disk does not take it. `labels` are then kept (see :attr:`unsaved`), because
+            whoever painted them may have let go of them.
         """
+        if labels is not None:
+            return self._set_labels(image_id, labels, op)
         with self._writing():
             empty = self._empty(self.entry(image_id))
-            if labels is None:
-                self._store.save(image_id, empty)
-                return self._store.state(image_id, empty).seq
-            if labels.grid != empty.grid:
-                # Labels read before a change of block size would take it back for this image.
-                raise LabelError(
-                    f"Got labels in blocks of {labels.grid.block} px for an image of shape "
-                    f'{labels.grid.image_shape}; image "{image_id}" has blocks of '
-                    f"{empty.grid.block} px and shape {empty.grid.image_shape}. Read its labels "
-                    "again, and change those."
-                )
-            self._check_values(labels.values)
-            return self._store.set_labels(image_id, empty, labels, op)
+            self._save_unsaved(image_id)
+            self._store.save(image_id, empty)
+            return self._store.state(image_id, empty).seq
+
+    @property
+    def unsaved(self) -> list[str]:
+        """Images whose labels the disk did not take when they were last saved.
+
+        They are written before anything else is done with the labels of these images, and nothing
+        is done while they cannot be.
+        """
+        return list(self._unsaved)
+
+    def save_again(self) -> None:
+        """Write the labels of the images in :attr:`unsaved`.
+
+        Raises
+        ------
+        OSError
+            If the disk still does not take some of them.
+        """
+        with self._turn:
+            failed = None
+            for image_id in self.unsaved:
+                try:
+                    self._save_unsaved(image_id)
+                except OSError as error:
+                    failed = error
+            if failed is not None:
+                raise failed
+
+    def load_labels(self, image_id: str) -> BlockLabels:
+        """Return the block labels of an image, up to the last record of its journal.
+
+        Raises
+        ------
+        OSError
+            If labels that could not be saved still cannot: those on disk are older.
+        ProjectError
+            If the labels file is damaged, from a newer version or of another image.
+        """
+        with self._turn:
+            self._save_unsaved(image_id)
+            return super().load_labels(image_id)
 
     def set_block(self, block: int, preview: bool = False) -> RegridSummary:
         """Put the labels of all images on blocks of another size.
@@ -261,6 +312,7 @@ class Project(ProjectFolder):
             with self._turn:
                 return wholechange.regrid_summary(self, block)
         with self._writing():
+            self.save_again()
             return wholechange.regrid_project(self, block)
 
     def undo_regrid(self) -> RegridSummary:
@@ -275,6 +327,7 @@ class Project(ProjectFolder):
             If there is nothing to take back.
         """
         with self._writing():
+            self.save_again()
             return wholechange.undo_regrid(self)
 
     def set_classes(self, classes: ClassList, mapping: Mapping[int, int] | None = None) -> None:
@@ -295,6 +348,7 @@ class Project(ProjectFolder):
             what becomes of it.
         """
         with self._writing():
+            self.save_again()
             wholechange.set_classes(self, checked_classes(classes), dict(mapping or {}))
 
     def add_images(self, images: Sequence[Path | str], axes: str | None = None) -> list[str]:
@@ -366,6 +420,39 @@ class Project(ProjectFolder):
     def accept_changed_image(self, image_id: str) -> None:
         """Go on with an image whose content has changed; its shape must be the same."""
         self.relink_image(image_id, self.image_path(image_id), accept_changed=True)
+
+    def _set_labels(self, image_id: str, labels: BlockLabels, op: str) -> int:
+        with self._turn:
+            empty = self._empty(self.entry(image_id))
+            if labels.grid != empty.grid:
+                # Labels read before a change of block size would take it back for this image.
+                raise LabelError(
+                    f"Got labels in blocks of {labels.grid.block} px for an image of shape "
+                    f'{labels.grid.image_shape}; image "{image_id}" has blocks of '
+                    f"{empty.grid.block} px and shape {empty.grid.image_shape}. Read its labels "
+                    "again, and change those."
+                )
+            self._check_values(labels.values)
+            try:
+                with self._writing():
+                    seq = self._store.set_labels(image_id, empty, labels, op)
+            except OSError:
+                self._unsaved[image_id] = (labels, op)
+                raise
+            self._unsaved.pop(image_id, None)
+            return seq
+
+    def _save_unsaved(self, image_id: str) -> None:
+        if image_id in self._unsaved:
+            self.save_labels(image_id, *self._unsaved[image_id])
+
+    def _lost(self, error: OSError) -> ProjectError:
+        names = ", ".join(f'"{one}"' for one in self._unsaved)
+        return ProjectError(
+            f"The last blocks painted on {names} could not be written to {self.root}, and are "
+            f"lost: {error}. What was written before is safe. Make room on the disk, or bring the "
+            "folder back, before you go on painting."
+        )
 
     def _replace_entry(self, new: ImageEntry) -> None:
         images = [new if entry.id == new.id else entry for entry in self.spec.images]

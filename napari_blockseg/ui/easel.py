@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_blockseg.ui.image_layer import ShownImage, show_image
 from napari_blockseg.ui.layer import BlockLabelsLayer
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_blockseg.core.classes import ClassInfo
+    from napari_blockseg.files.project import Project
     from napari_blockseg.ui.disk import DiskThread
     from napari_blockseg.ui.history import History
     from napari_blockseg.ui.opening import LoadedImage
 
 Region = tuple[int, int, int, int]
+RETRY_MS = 5000
 
 
 class Easel(QObject):
@@ -72,6 +74,11 @@ class Easel(QObject):
         self._disk = disk
         self._undo, self._redo = undo, redo
         self._shown: ShownImage | None = None
+        self._project: Project | None = None
+        self._retry = QTimer(self)
+        self._retry.setSingleShot(True)
+        self._retry.setInterval(RETRY_MS)
+        self._retry.timeout.connect(self.save)
         self.sheet: Sheet | None = None
         self.prediction = PredictionView(viewer)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -85,6 +92,19 @@ class Easel(QObject):
     def image_layer(self) -> Image | None:
         """Layer of the shown image."""
         return None if self._shown is None else self._shown.layer
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something that was painted, on whichever image, did not get onto the disk."""
+        shown = self.sheet is not None and self.sheet.unsaved
+        return shown or (self._project is not None and bool(self._project.unsaved))
+
+    def save(self) -> None:
+        """Put what is painted on its way to the disk, also what the disk did not take before."""
+        if self.sheet is not None:
+            self.sheet.save()
+        if self._project is not None and self._project.unsaved:
+            self._disk.submit(self._project.save_again, failed=lambda _: self._retry.start())
 
     def put(self, loaded: LoadedImage, classes: Sequence[ClassInfo], history: History) -> None:
         """Show an image instead of the one before.
@@ -100,6 +120,7 @@ class Easel(QObject):
         """
         self.clear()
         image_id = loaded.image_id
+        self._project = loaded.project
         self._shown = show_image(self._viewer, image_id, loaded.pixels, loaded.layer)
         blocks = BlockLabelsLayer(loaded.labels, classes, self._shown.layer, f"{image_id} blocks")
         blocks.on_undo, blocks.on_redo = self._undo, self._redo
@@ -107,6 +128,7 @@ class Easel(QObject):
         self.sheet.changed.connect(partial(self.changed.emit, image_id))
         self.sheet.stepped.connect(partial(self.stepped.emit, image_id))
         self.sheet.saved.connect(partial(self.saved.emit, image_id))
+        self.sheet.not_saved.connect(self._retry.start)
         self._viewer.add_layer(blocks)
         self._viewer.layers.selection = {blocks}
 
@@ -126,6 +148,7 @@ class Easel(QObject):
     def close(self) -> None:
         """Clear, and let go of the viewer."""
         self.clear()
+        self._retry.stop()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
 
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:

@@ -170,14 +170,13 @@ class Session(QObject):
         self._disk.stop()
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Put all that was painted on disk and deliver pending results; False on timeout.
+        """Put all that was painted on disk and deliver pending results; False if it is not there.
 
         The worker process reads labels from the project folder: call this before it is asked to
         train or to predict.
         """
-        if self._easel.sheet is not None:
-            self._easel.sheet.save()
-        return self._disk.drain(timeout)
+        self._easel.save()
+        return self._disk.drain(timeout) and not self._easel.unsaved
 
     # ---- images
     @property

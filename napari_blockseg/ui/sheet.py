@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_blockseg.core.errors import BlockSegError, ProjectError
 from napari_blockseg.core.labels import BlockLabels, Changes, diff
 from napari_blockseg.ui.history import Edit, History
 
@@ -52,6 +53,8 @@ class Sheet(QObject):
     stepped = Signal()
     #: All of it is in the label file.
     saved = Signal()
+    #: The disk did not take it; it may do so later.
+    not_saved = Signal()
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Sheet(QObject):
         self._disk = disk
         self._forget_changes()
         self._dirty = False
+        self._told = False
         self._mode = "pan_zoom"
         self._in_stroke = False
         self._journaled_at = 0.0
@@ -87,6 +91,11 @@ class Sheet(QObject):
     def counts(self, n_classes: int) -> np.ndarray:
         """Return blocks per class value, (K + 1,)."""
         return np.bincount(np.asarray(self.layer.data).ravel(), minlength=n_classes + 1)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was painted that was not given to the disk, or that it did not take."""
+        return self._dirty
 
     def set_classes(self, classes: Sequence[ClassInfo]) -> None:
         """Show other classes; the grid gets a wider dtype where their number asks for it."""
@@ -147,7 +156,8 @@ class Sheet(QObject):
         labels = self.labels()
         self._disk.submit(
             lambda: self._project.save_labels(self.image_id, labels),
-            then=lambda _: None if self._dirty else self.saved.emit(),
+            then=self._on_saved,
+            failed=self._on_not_saved,
         )
 
     def close(self) -> None:
@@ -164,6 +174,30 @@ class Sheet(QObject):
         self.layer.detach()
         self._live.stop()
         self._autosave.stop()
+
+    def _on_saved(self, _: object) -> None:
+        self._told = False
+        if not self._dirty:
+            self.saved.emit()
+
+    def _on_not_saved(self, error: BaseException) -> None:
+        self._dirty = True
+        if isinstance(error, OSError):
+            self.not_saved.emit()
+        self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        # Once until it works again: it is tried every few seconds.
+        if self._told:
+            return
+        self._told = True
+        if isinstance(error, BlockSegError):
+            raise error
+        raise ProjectError(
+            f'What was painted on "{self.image_id}" is not on disk: {error}. It is kept, and '
+            "written as soon as that works. Make room on the disk, or bring the folder back, "
+            "before you close the project."
+        ) from error
 
     # ---- following the layer
     def _on_layer_event(self, _event: object = None) -> None:
@@ -197,8 +231,10 @@ class Sheet(QObject):
             self._autosave.start()
         op = op or self._op()
         for leading, part in _by_plane(changes):
+            # A record that fails needs no second try: the label file is written with all of it.
             self._disk.submit(
-                partial(self._project.record, self.image_id, part, op, leading, self._in_stroke)
+                partial(self._project.record, self.image_id, part, op, leading, self._in_stroke),
+                failed=self._tell,
             )
             self._in_stroke = True
 

@@ -229,6 +229,106 @@ class TestPainting:
         assert seen <= {(0,), (1,), (2,), (3,)}
 
 
+def full_disk(*_args, **_kwargs):
+    raise OSError(28, "No space left on device")
+
+
+class TestDiskThatFailsForAWhile:
+    @pytest.fixture
+    def wanted(self, project):
+        labels = project.load_labels("a")
+        values = labels.values.copy()
+        values[2, 3] = 2
+        return labels.with_values(values)
+
+    @pytest.fixture
+    def failing(self, project, wanted):
+        """A project on whose full disk labels were saved in vain."""
+        paint(project, "a", [(1, 1)], 1)
+        both = np.maximum(wanted.values, project.load_labels("a").values)
+        wanted = wanted.with_values(both)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("napari_blockseg.files.labelstore.JournalWriter.append", full_disk)
+            patch.setattr("napari_blockseg.files.labelstore.write_block_labels", full_disk)
+            with pytest.raises(OSError, match="space"):
+                project.save_labels("a", wanted)
+            yield project, wanted, patch
+
+    def test_what_was_not_saved_is_kept_and_saved_later(self, failing):
+        project, wanted, patch = failing
+        assert project.unsaved == ["a"]
+        with pytest.raises(OSError, match="space"):
+            project.save_again()
+        patch.undo()
+        project.save_again()
+        assert project.unsaved == []
+        assert Project.open(project.root).load_labels("a") == wanted
+
+    def test_nobody_builds_on_older_labels_meanwhile(self, failing):
+        project, wanted, patch = failing
+        for attempt in (
+            lambda: project.load_labels("a"),
+            lambda: paint(project, "a", [(0, 0)], 1),
+            lambda: project.set_block(8),
+            lambda: project.set_classes(["v"], {1: 0, 2: 1, 3: 1}),
+        ):
+            with pytest.raises(OSError, match="space"):
+                attempt()
+        assert project.block == 16
+        patch.undo()
+        assert project.load_labels("a") == wanted
+
+    def test_closing_tries_once_more(self, failing):
+        project, wanted, patch = failing
+        patch.undo()
+        project.close()
+        assert Project.open(project.root).load_labels("a") == wanted
+
+    def test_closing_says_what_is_lost_and_unlocks(self, failing):
+        project, _, patch = failing
+        with pytest.raises(ProjectError, match='painted on "a" could not be written'):
+            project.close()
+        patch.undo()
+        with Project.open(project.root, write=True) as again:
+            assert again.load_labels("a").values[1, 1] == 1
+
+    def test_labels_that_another_process_took_over_are_not_kept(self, project, wanted):
+        with Project.open(project.root, write=True, take_over=True):
+            with pytest.raises(ProjectLockedError):
+                project.save_labels("a", wanted)
+            assert project.unsaved == []
+
+    @pytest.mark.parametrize("part", ["append", "__init__"])
+    def test_the_journal_alone_holds_all_of_it(self, project, wanted, monkeypatch, part):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"napari_blockseg.files.labelstore.JournalWriter.{part}", full_disk)
+            with pytest.raises(OSError, match="space"):
+                paint(project, "a", [(1, 1)], 1)
+        project.save_labels("a", wanted)
+        paint(project, "a", [(0, 0)], 3)
+        project.close()
+        project._store.labels_path("a").unlink()
+        again = Project.open(project.root)
+        assert again.problems == {}
+        assert again.load_labels("a").values[[2, 0], [3, 0]].tolist() == [2, 3]
+
+    def test_a_record_that_was_half_written_is_not_glued_to(self, project, monkeypatch):
+        paint(project, "a", [(1, 1)], 1)
+
+        def torn(writer, record):
+            writer._file.write(record.line()[:20])
+            full_disk()
+
+        with monkeypatch.context() as patch:
+            patch.setattr("napari_blockseg.files.labelstore.JournalWriter.append", torn)
+            with pytest.raises(OSError, match="space"):
+                paint(project, "a", [(2, 2)], 1)
+        paint(project, "a", [(3, 3)], 2)
+        again = Project.open(project.root)
+        assert again.problems == {}
+        assert again.load_labels("a").values[3, 3] == 2
+
+
 class TestStacksAndArrays:
     def test_a_stack_keeps_its_leading_axes(self, tmp_path):
         with Project.create(tmp_path / "p", [], ["u", "v"], block=10) as project:

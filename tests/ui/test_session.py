@@ -326,6 +326,112 @@ def test_a_layer_removed_by_hand_is_saved_first(session, viewer, two_images):
     assert session.labels().values[1, 1] == 1
 
 
+@pytest.fixture
+def disk_full(monkeypatch):
+    """A patch that makes the disk take nothing, until it is undone."""
+
+    def fail(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_blockseg.files.labelstore.JournalWriter.append", fail)
+        patch.setattr("napari_blockseg.files.labelstore.write_block_labels", fail)
+        yield patch
+
+
+@pytest.fixture
+def painted_in_vain(session, two_images, request):
+    """A session in which image "a" has a block that the full disk did not take."""
+    session.open_project(two_images)
+    assert session.flush()
+    paint(session, 0, 0, 1)
+    assert session.flush()
+    patch = request.getfixturevalue("disk_full")
+    paint(session, 1, 1, 2)
+    assert not session.flush()
+    return patch
+
+
+def test_a_failed_save_is_told_once_and_tried_again(session, painted_in_vain, two_images):
+    problems = heard(session.problem)
+    assert not session.flush()
+    assert not session.flush()
+    assert problems == [], "it was told when it failed first"
+    painted_in_vain.undo()
+    assert session.flush()
+    assert Project.open(two_images).load_labels("a").values[1, 1] == 2
+
+
+def test_a_failed_save_says_what_to_do(session, two_images, disk_full):
+    problems = heard(session.problem)
+    session.open_project(two_images)
+    assert session.flush()
+    paint(session, 1, 1)
+    assert not session.flush()
+    ((message,),) = problems
+    assert '"a"' in message
+    assert "No space left" in message
+    assert "Make room" in message
+    paint(session, 1, 2)
+    assert not session.flush()
+    assert len(problems) == 1
+
+
+def test_a_failed_save_is_tried_again_without_a_stroke(session, painted_in_vain, two_images, qtbot):
+    session._easel._retry.setInterval(50)
+    session.flush()
+    QTest.qWait(200)  # tried in vain meanwhile
+    painted_in_vain.undo()
+    qtbot.waitUntil(lambda: Project.open(two_images).load_labels("a").values[1, 1] == 2)
+
+
+def test_what_was_not_saved_outlives_another_image(session, painted_in_vain, two_images, qtbot):
+    session._easel._retry.setInterval(50)
+    session.set_image("b")
+    assert not session.flush()
+    assert session.image_id == "b"
+    session.set_image("a")
+    assert not session.flush()
+    assert session.image_id == "b", "older labels are not shown as if they were the last"
+    painted_in_vain.undo()
+    qtbot.waitUntil(lambda: Project.open(two_images).load_labels("a").values[1, 1] == 2)
+    session.set_image("a")
+    assert session.flush()
+    assert session.labels().values[1, 1] == 2
+
+
+def test_closing_writes_what_was_not_saved(session, painted_in_vain, two_images):
+    painted_in_vain.undo()
+    session.close_project()
+    assert session.flush()
+    assert Project.open(two_images).load_labels("a").values[1, 1] == 2
+
+
+def test_closing_says_what_is_lost(session, painted_in_vain, two_images):
+    problems = heard(session.problem)
+    session.close_project()
+    session.flush()
+    ((message,),) = problems
+    assert "lost" in message
+    painted_in_vain.undo()
+    assert Project.open(two_images).load_labels("a").values[0, 0] == 1
+
+
+def test_other_blocks_wait_for_what_was_not_saved(session, painted_in_vain, two_images):
+    session.regrid(32)
+    assert not session.flush()
+    assert session.block == 16
+    assert session.labels().values[1, 1] == 2
+    assert session.labels_layer().editable
+    painted_in_vain.undo()
+    session.regrid(32)
+    assert session.flush()
+    assert session.block == 32
+    session.undo()
+    assert session.flush()
+    assert Project.open(two_images).load_labels("a").values[1, 1] == 2
+
+
 def test_a_project_that_someone_else_holds_asks_first(session, two_images):
     with Project.open(two_images, write=True):
         asked = heard(session.locked)
