@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.errors import BlockSegError, ProjectError
 from napari_blockseg.ui.brush_link import BrushLink
 from napari_blockseg.ui.close_watch import CloseWatch
 from napari_blockseg.ui.dialogs import ask
@@ -231,6 +231,15 @@ class BlockSegDock(QWidget):
     def _on_save_as(self) -> None:
         project = self.session.project
         if project is None:
+            return
+        if writing := self.jobs.writing:
+            # It would go on where the folder was, and nobody would find what it writes.
+            self.session.report(
+                ProjectError(
+                    f"{writing} is running, and writes into the project's folder. Stop it or wait "
+                    "for its end, then move the project."
+                )
+            )
             return
         name = str(Path.home() / project.root.name)
         root, _ = QFileDialog.getSaveFileName(self, "Move the project to", name)

@@ -68,6 +68,15 @@ class Jobs(QObject):
         train.show_mode()
         self.training.list_runs()
 
+    @property
+    def writing(self) -> str:
+        """What the worker writes into the project's folder now, in words; "" if nothing."""
+        if self.training.running:
+            return "A training"
+        if self.predictions.writing:
+            return "A prediction"
+        return "A measurement" if self.analyses.busy else ""
+
     def _on_command_changed(self, command: WorkerCommand) -> None:
         self.client.command = command
         if self.client.status != "off" and not self.training.running:

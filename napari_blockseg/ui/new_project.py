@@ -17,6 +17,7 @@ from napari_blockseg.core.classes import ClassInfo, make_classes
 from napari_blockseg.core.errors import BlockSegError, ImageError
 from napari_blockseg.files.images import inspect_image
 from napari_blockseg.files.project import Project
+from napari_blockseg.files.spec import read_spec, stored_path, write_spec
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -171,11 +172,16 @@ def moved_project(project: Project, target: Path) -> Project:
     inside = {i for i, path in files.items() if path.is_relative_to(project.root.resolve())}
     project.close()
     shutil.move(project.root, target)
-    moved = Project.open(target, write=True)
-    for image_id, path in files.items():
-        if image_id not in inside and image_id in moved.problems:
-            moved.relink_image(image_id, path)
-    return moved
+    # Also where a file is missing: it may come back to where it was.
+    spec = read_spec(target)
+    images = [
+        entry
+        if entry.id in inside
+        else entry.model_copy(update={"path": stored_path(target, files[entry.id])})
+        for entry in spec.images
+    ]
+    write_spec(target, spec.model_copy(update={"images": tuple(images)}))
+    return Project.open(target, write=True)
 
 
 def _last_change(root: Path) -> float:

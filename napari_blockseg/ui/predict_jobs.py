@@ -143,6 +143,11 @@ class PredictJobs(WorkerJob):
         self._unsure.clear()
 
     @property
+    def writing(self) -> bool:
+        """Whether whole images are being predicted, into the project's folder."""
+        return self.busy and not self._previews
+
+    @property
     def _previews(self) -> bool:
         """Whether what runs, or ran last, is a preview."""
         return self._task is not None and self._task.is_preview
@@ -383,7 +388,7 @@ class PredictJobs(WorkerJob):
 
     def _follow(self) -> None:
         choice = self._panel.value()
-        whole = self.busy and not self._previews
+        whole = self.writing
         wanted = choice.follow and (choice.uncertainty or not self._comes_by_itself(choice.model))
         wanted = wanted or (choice.uncertainty and self._unsure.layer is None)
         if wanted and choice.model and self._session.image_id is not None and not whole:

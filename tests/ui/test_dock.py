@@ -59,6 +59,25 @@ def test_an_unsaved_project_is_offered_again(dock, bench):
     assert dock.session.labels().values[2, 2] == 1
 
 
+def test_a_project_stays_where_the_worker_writes(dock, bench, tmp_path, monkeypatch):
+    target = tmp_path / "named.blockseg"
+    choose = "napari_blockseg.ui.dock.QFileDialog.getSaveFileName"
+    monkeypatch.setattr(choose, lambda *_: (str(target), ""))
+    problems = []
+    dock.session.problem.connect(problems.append)
+    dock.session.problem.disconnect(dock._on_problem)
+    for job in (dock.jobs.training, dock.jobs.predictions, dock.jobs.analyses):
+        job._request = 1
+        dock.paint.save_as_requested.emit()
+        assert dock.session.flush()
+        assert "Stop it" in problems.pop()
+        assert not target.exists()
+        job._request = None
+    dock.paint.save_as_requested.emit()
+    assert dock.session.flush()
+    assert dock.session.project.root == target
+
+
 def test_a_big_array_is_copied_only_after_asking(dock, viewer, monkeypatch):
     asked = []
     monkeypatch.setattr("napari_blockseg.ui.dock.ask", lambda *words: asked.append(words[1:]))

@@ -520,6 +520,26 @@ def test_save_as_moves_the_folder_and_stays_open(session, viewer, tmp_path):
     assert session.labels().values[1, 1] == 1
 
 
+def test_save_as_takes_a_project_along_of_which_an_image_is_missing(session, two_images, tmp_path):
+    missing = tmp_path / "b.tif"
+    aside = missing.rename(tmp_path / "aside")
+    session.open_project(two_images)
+    assert session.flush()
+    target = tmp_path / "below" / "named.blockseg"
+    target.parent.mkdir()
+    session.save_project_as(target)
+    assert session.flush()
+    assert session.project.root == target
+    assert session.image_id == "a"
+    assert list(session.project.problems) == ["b"]
+    session.close_project()
+    aside.rename(missing)
+    session.open_project(target)
+    assert session.flush()
+    assert session.project.problems == {}
+    assert session.project.image_path("b").samefile(missing)
+
+
 def test_a_prediction_lies_on_its_image_and_leaves_the_brush_in_hand(session, viewer, two_images):
     session.open_project(two_images)
     assert session.flush()
