@@ -85,13 +85,13 @@ def read_block_labels(path: Path | str) -> tuple[BlockLabels, int]:
         raise ProjectError(f"There are no block labels at {path}. Check the path.") from error
     except OSError as error:
         raise ProjectError(f"{path} cannot be read: {error}. Check the disk and rights.") from error
-    except DAMAGE as error:
+    except (*DAMAGE, MemoryError) as error:  # sizes in a damaged file may be anything
         raise damaged(path, f"it is not a whole TIFF ({error})") from error
     header = _read_header(path, description)
     try:
         grid = BlockGrid.from_dict(header)
         return BlockLabels(grid, values.reshape(grid.shape)), int(header["seq"])
-    except (BlockSegError, KeyError, TypeError, ValueError) as error:
+    except (BlockSegError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged(path, f"cells and geometry do not fit ({error})") from error
 
 

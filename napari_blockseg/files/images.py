@@ -214,6 +214,11 @@ def _name_axes(path: Path, raw: RawImage, axes: str | None) -> RawImage:
 
 
 def _file_axes(path: Path, raw: RawImage) -> RawImage:
+    if len(raw.axes) != raw.values.ndim:
+        raise ImageError(
+            f'{path} has shape {raw.values.shape}, and says that its axes are "{raw.axes}": it is '
+            "damaged. Save it again with the program it came from."
+        )
     known = set(LETTERS) | {"S"}
     keep = [i for i, n in enumerate(raw.values.shape) if n > 1 or raw.axes[i] in "YXCS"]
     letters = "".join(raw.axes[i] for i in keep)

@@ -29,6 +29,8 @@ from napari_blockseg.core.labels import BlockLabels, Changes
 _PACK_ABOVE = 2000
 _SEQ = re.compile(rb'\{"seq": ?(\d+),')
 IntArray = NDArray[np.integer[Any]]
+# What numpy raises on numbers that are damaged: sizes, shapes, values without bounds.
+DAMAGE = (ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
 
 
 class PackedArray(BaseModel):
@@ -53,9 +55,19 @@ class PackedArray(BaseModel):
             raw = zlib.decompress(base64.b64decode(self.data, validate=True))
         except zlib.error as error:
             raise ValueError(f"packed values are damaged ({error})") from error
-        dtype = np.dtype(self.dtype)
+        dtype = _integers(self.dtype)
         values: IntArray = np.frombuffer(raw, dtype).reshape(self.shape)
         return values.astype(dtype.newbyteorder("="))
+
+
+def _integers(name: str) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(name)
+    except (TypeError, SyntaxError) as error:  # numpy reads part of such names as Python
+        raise ValueError(f'"{name}" is no kind of number') from error
+    if dtype.kind not in "iu":
+        raise ValueError(f'"{name}" is no kind of whole number')
+    return dtype
 
 
 class WholeGrid(BaseModel):
@@ -273,7 +285,7 @@ def replay(labels: BlockLabels | None, records: Iterable[JournalRecord]) -> Bloc
     for record in records:
         try:
             labels = record.apply(labels)
-        except (BlockSegError, ValueError, KeyError) as error:
+        except (BlockSegError, *DAMAGE) as error:
             message = f"Record {record.seq} ({record.op}) does not fit the labels: {error}."
             raise JournalDamagedError(message, done) from error
         done.append(record)

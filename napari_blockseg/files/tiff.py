@@ -21,7 +21,7 @@ from napari_blockseg.files.tiffwindows import lazy_series
 # What tifffile raises on damaged files, besides OSError.
 DAMAGE = (
     tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError, TypeError,
-    AttributeError, RuntimeError, struct.error, zlib.error,
+    AttributeError, RuntimeError, ArithmeticError, AssertionError, struct.error, zlib.error,
 )  # fmt: skip
 _ALPHA = {1: "premultiplied", 2: "straight"}  # TIFF ExtraSamples; 0 is a sample of unknown kind
 _MICRONS = {"micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometre"}
@@ -132,7 +132,7 @@ def _through_pillow(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]
                 if plane.dtype != page.dtype or plane.size != page.size:
                     return None
                 planes.append(plane)
-    except (OSError, ValueError, EOFError, SyntaxError):
+    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError):
         return None
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         return None

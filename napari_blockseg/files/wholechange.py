@@ -18,7 +18,7 @@ from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, diff, regrid
-from napari_blockseg.files.journal import JournalDamagedError, read_journal
+from napari_blockseg.files.journal import DAMAGE, JournalDamagedError, read_journal
 from napari_blockseg.files.labelstore import LabelState
 from napari_blockseg.files.spec import PendingChange
 
@@ -179,9 +179,12 @@ def _before_regrid(
     if not open_regrids:
         return None
     before, after = open_regrids[-1].before, open_regrids[-1].after
-    if before is None or after is None or before.block != block or after.labels() != labels:
+    if before is None or after is None or before.block != block:
         return None
-    return before.labels()
+    try:
+        return before.labels() if after.labels() == labels else None
+    except DAMAGE:
+        return None
 
 
 def _existing(project: Project) -> list[tuple[str, BlockLabels]]:

@@ -254,6 +254,36 @@ def test_damaged_files_name_the_file(tmp_path, kind):
         read_image(path)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, AssertionError, OverflowError])
+def test_whatever_tifffile_stumbles_over_names_the_file(tmp_path, monkeypatch, error):
+    tifffile.imwrite(tmp_path / "broken.tif", GREY8)
+
+    def stumble(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", stumble)
+    with pytest.raises(ImageError, match=r"broken\.tif"):
+        read_image(tmp_path / "broken.tif")
+
+
+def test_a_tile_without_a_size_names_the_file(tmp_path):
+    path = tmp_path / "broken.tif"
+    tifffile.imwrite(path, np.zeros((32, 32), np.uint8), tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages.first.tags["TileWidth"].overwrite(0)
+    with pytest.raises(ImageError, match=r"broken\.tif"):
+        read_image(path)
+
+
+def test_axes_that_are_not_as_many_as_sizes_name_the_file(tmp_path, monkeypatch):
+    tifffile.imwrite(
+        tmp_path / "broken.tif", np.zeros((3, 4, 5), np.uint8), photometric="minisblack"
+    )
+    monkeypatch.setattr(tifffile.TiffPageSeries, "axes", "YX")
+    with pytest.raises(ImageError, match=r"broken\.tif.*damaged"):
+        read_image(tmp_path / "broken.tif")
+
+
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "notes.png").write_text("not a picture")
     with pytest.raises(ImageError, match=r"notes\.png.*TIFF, PNG and JPEG"):

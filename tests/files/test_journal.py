@@ -138,6 +138,29 @@ def test_records_that_do_not_fit_are_refused(cell, new):
         replay(labels_of([0] * 12), [record_of(1, cell, 0, new)])
 
 
+@pytest.mark.parametrize(
+    "dtype", ["|_1", "<i04,", "01", "<f4", "O", "<i4,<i4", "V2", "<M8[s]"], ids=repr
+)
+def test_packed_numbers_of_no_known_kind_are_refused(dtype):
+    changes = Changes(np.array([[0, 0]]), np.array([0]), np.array([1]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_blockseg.files.journal._PACK_ABOVE", 0)
+        record = JournalRecord.of_changes(1, changes, "paint")
+    damaged = {
+        name: part.model_copy(update={"dtype": dtype}) for name, part in record.packed.items()
+    }
+    with pytest.raises(JournalDamagedError, match="does not fit"):
+        replay(labels_of([0] * 12), [record.model_copy(update={"packed": damaged})])
+
+
+@pytest.mark.parametrize("part", ["cells", "new"])
+def test_numbers_beyond_all_bounds_are_refused(part):
+    huge = {"cells": ((2**70, 0),), "new": (2**70,)}
+    record = record_of(1, (0, 0), 0, 1).model_copy(update={part: huge[part]})
+    with pytest.raises(JournalDamagedError, match="does not fit"):
+        replay(labels_of([0] * 12), [record])
+
+
 def test_a_full_disk_leaves_no_half_record(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     write(path, record_of(1, (0, 0), 0, 1))

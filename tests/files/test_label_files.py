@@ -72,3 +72,14 @@ def test_damaged_newer_and_foreign_files_are_named(tmp_path):
         read_block_labels(path)
     with pytest.raises(ProjectError, match="no block labels"):
         read_block_labels(tmp_path / "none.blocks.tif")
+
+
+def test_a_size_that_no_memory_holds_is_damage(tmp_path):
+    path = tmp_path / "a.blocks.tif"
+    labels = BlockLabels(BlockGrid((400, 300), 10), np.zeros((40, 30), np.uint8))
+    write_block_labels(path, labels)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            tiff.pages.first.tags[name].overwrite(2**31 - 1, dtype="I", erase=False)
+    with pytest.raises(ProjectError, match=r"a\.blocks\.tif.*damaged.*backup"):
+        read_block_labels(path)

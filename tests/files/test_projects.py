@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_blockseg.core.classes import make_classes
@@ -594,6 +595,42 @@ class TestProblems:
     def test_unknown_image(self, project):
         with pytest.raises(ProjectError, match='no image "z"'):
             project.load_labels("z")
+
+
+class TestDamage:
+    def test_one_damaged_image_stops_no_import_of_a_folder(self, folder, monkeypatch):
+        path = folder / "images" / "d.tif"
+        tifffile.imwrite(path, np.zeros((32, 32), np.uint8), tile=(16, 16), compression="zlib")
+        with tifffile.TiffFile(path, mode="r+b") as tiff:
+            tiff.pages.first.tags["TileWidth"].overwrite(0)
+        with Project.create(folder / "p", [folder / "images"], ["u"]) as project:
+            assert project.image_ids == ["a", "b", "c"]
+            assert [one.name for one, _ in project.skipped] == ["d.tif"]
+
+    def test_one_damaged_journal_stops_no_opening(self, project, monkeypatch):
+        monkeypatch.setattr("napari_blockseg.files.journal._PACK_ABOVE", 0)
+        paint(project, "a", [(1, 1)], 1)
+        paint(project, "a", [(2, 2)], 1)
+        root, journal = project.root, project._store.journal_path("a")
+        project.close()
+        project._store.labels_path("a").unlink()
+        lines = journal.read_text().splitlines(keepends=True)
+        lines[2] = lines[2].replace('"dtype":"<i4"', '"dtype":"|_1"')
+        journal.write_text("".join(lines))
+        with Project.open(root, write=True) as again:
+            assert list(again.problems) == ["a"]
+            assert again.load_labels("a").values[1, 1] == 1
+
+    def test_a_regrid_that_was_damaged_is_undone_by_the_rules(self, project):
+        paint(project, "a", [(1, 1)], 1)
+        project.set_block(8)
+        root, journal = project.root, project._store.journal_path("a")
+        project.close()
+        head, last = journal.read_text().rsplit('"before":', 1)
+        journal.write_text(f'{head}"before":{last.replace("|u1", "|_1", 1)}')
+        with Project.open(root, write=True) as again:
+            assert again.undo_regrid().restored == ()
+            assert again.load_labels("a").values[1, 1] == 1
 
 
 class TestLocking:
