@@ -183,10 +183,13 @@ class Easel(QObject):
         """Return the part of the image in view, pixels (row0, row1, col0, col1), stops excluded."""
         if self._shown is None or self.sheet is None:
             return None
-        (row0, col0), (row1, col1) = np.asarray(self._shown.layer.corner_pixels)[:, -2:]
-        grid = self.sheet.layer.grid
-        row0, row1 = max(int(row0), 0), min(int(row1) + 1, grid.pixel_rows)
-        col0, col1 = max(int(col0), 0), min(int(col1) + 1, grid.pixel_cols)
+        layer, grid, unit = self._shown.layer, self.sheet.layer.grid, 1
+        if layer.multiscale:
+            # Its corners are those of the tile that napari loaded last, in pixels of its level.
+            layer, unit = self.sheet.layer, grid.block
+        (row0, col0), (row1, col1) = np.asarray(layer.corner_pixels)[:, -2:] * unit
+        row0, row1 = max(int(row0), 0), min(int(row1) + unit, grid.pixel_rows)
+        col0, col1 = max(int(col0), 0), min(int(col1) + unit, grid.pixel_cols)
         return (row0, row1, col0, col1) if row0 < row1 and col0 < col1 else None
 
     def _on_layer_removed(self, event: Any) -> None:

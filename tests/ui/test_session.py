@@ -606,6 +606,25 @@ def test_visible_region_is_what_the_canvas_shows(session, viewer, two_images):
     assert 0 < col0 < col1 < 80
 
 
+@pytest.mark.parametrize("colors", [(), (3,)], ids=["grey", "rgb"])
+def test_visible_region_counts_pixels_of_the_image_on_every_level(session, viewer, colors):
+    full = np.random.default_rng(0).integers(0, 255, (4096, 4096, *colors), dtype=np.uint8)
+    levels = [full, full[::2, ::2], full[::4, ::4], full[::8, ::8]]
+    layer = viewer.add_image(levels, multiscale=True, rgb=bool(colors), name="pyramid")
+    session.start_on_layer(layer)
+    assert session.flush()
+    plain = viewer.add_image(full[..., 0] if colors else full, name="one level")
+    viewer.reset_view()
+    for zoom in (1, 1.5, 20):
+        getattr(viewer, "scene", viewer).camera.zoom *= zoom
+        QTest.qWait(100)
+        assert layer.data_level > 0 or zoom == 20, "what the test is about"
+        (row0, col0), (row1, col1) = plain.corner_pixels
+        wanted = np.clip((row0, row1 + 1, col0, col1 + 1), 0, 4096)
+        off = np.abs(np.subtract(session.visible_region(), wanted))
+        assert off.max() <= 2 * session.block
+
+
 def test_signals_tell_what_happened(session, two_images):
     opened, images = heard(session.project_opened), heard(session.image_changed)
     labels, saved = heard(session.labels_changed), heard(session.saved)
