@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
@@ -79,6 +79,11 @@ class Easel(QObject):
         self._retry.setSingleShot(True)
         self._retry.setInterval(RETRY_MS)
         self._retry.timeout.connect(self.save)
+        self._leaving = QTimer(self)
+        self._leaving.setSingleShot(True)
+        self._leaving.timeout.connect(self._on_left)
+        self._left: ShownImage | None = None
+        self._layers: list[Labels | None] = []
         self.sheet: Sheet | None = None
         self.prediction = PredictionView(viewer)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -134,16 +139,10 @@ class Easel(QObject):
 
     def clear(self) -> None:
         """Save what is painted and take the image out of view."""
-        self.prediction.clear()
-        sheet, shown = self.sheet, self._shown
-        self.sheet = self._shown = None
-        if sheet is not None:
-            sheet.close()
-            sheet.setParent(None)
-            if sheet.layer in self._viewer.layers:
-                self._viewer.layers.remove(sheet.layer)
-        if shown is not None:
-            shown.hide(self._viewer)
+        if self._leaving.isActive():
+            self._on_left()
+        self._let_go()
+        self._take_out()
 
     def close(self) -> None:
         """Clear, and let go of the viewer."""
@@ -192,7 +191,31 @@ class Easel(QObject):
         col0, col1 = max(int(col0), 0), min(int(col1) + unit, grid.pixel_cols)
         return (row0, row1, col0, col1) if row0 < row1 and col0 < col1 else None
 
+    def _let_go(self) -> None:
+        """Save what is painted; the layers are still to be taken out."""
+        sheet, self._left = self.sheet, self._shown
+        self.sheet = self._shown = None
+        self._layers = [self.prediction.let_go()]
+        if sheet is not None:
+            sheet.close()
+            sheet.setParent(None)
+            self._layers.append(sheet.layer)
+
+    def _take_out(self) -> None:
+        for layer in self._layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        if self._left is not None:
+            self._left.hide(self._viewer)
+        self._layers, self._left = [], None
+
     def _on_layer_removed(self, event: Any) -> None:
         if self.sheet is not None and event.value in (self.sheet.layer, self.image_layer):
-            self.clear()
-            self.emptied.emit()
+            self._let_go()
+            # napari may be on its way through all selected layers: none may vanish meanwhile
+            self._leaving.start()
+
+    def _on_left(self) -> None:
+        self._leaving.stop()
+        self._take_out()
+        self.emptied.emit()

@@ -76,12 +76,17 @@ class PredictionView:
 
     def clear(self) -> None:
         """Remove the layer."""
+        layer = self.let_go()
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def let_go(self) -> Labels | None:
+        """Return the layer, which is not followed any more; someone else removes it."""
         if self._image is not None:
             for event in TRANSFORM_EVENTS:
                 getattr(self._image.events, event).disconnect(self._follow)
-        if self.layer is not None and self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
-        self.layer, self._image = None, None
+        layer, self.layer, self._image = self.layer, None, None
+        return layer
 
     def _add(self, image: Image, shape: tuple[int, ...], classes: Sequence[ClassInfo]) -> Labels:
         dtype = np.uint8 if len(classes) <= 255 else np.uint16

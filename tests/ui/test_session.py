@@ -326,6 +326,52 @@ def test_a_layer_removed_by_hand_is_saved_first(session, viewer, two_images):
     assert session.labels().values[1, 1] == 1
 
 
+@pytest.mark.parametrize("how", ["selected", "all"])
+def test_all_layers_removed_at_once_are_saved_first(session, viewer, two_images, qtbot, how):
+    session.open_project(two_images)
+    assert session.flush()
+    for _ in range(3):  # napari goes through a set: the order differs
+        session.set_image("a")
+        assert session.flush()
+        session.show_prediction("a", np.ones((60, 80), np.uint8))
+        changed = heard(session.image_changed)
+        paint(session, 1, 1)
+        if how == "selected":
+            viewer.layers.select_all()
+            viewer.layers.remove_selected()
+        else:
+            viewer.layers.clear()
+        assert session.image_id is None
+        assert session.flush()
+        assert Project.open(two_images).load_labels("a").values[1, 1] == 1
+        qtbot.waitUntil(lambda changed=changed: changed == [("",)])
+        assert len(viewer.layers) == 0
+        session.set_image("a")
+        assert session.flush()
+        paint(session, 1, 1, 0)
+        assert session.flush()
+
+
+def test_the_layers_of_an_image_leave_with_one_of_them(session, viewer, two_images, qtbot):
+    session.open_project(two_images)
+    assert session.flush()
+    session.show_prediction("a", np.ones((60, 80), np.uint8))
+    viewer.layers.remove(session.image_layer())
+    qtbot.waitUntil(lambda: len(viewer.layers) == 0)
+
+
+def test_another_image_may_come_before_the_layers_have_left(session, viewer, two_images):
+    session.open_project(two_images)
+    assert session.flush()
+    changed = heard(session.image_changed)
+    viewer.layers.remove(session.labels_layer())
+    session.set_image("b")
+    assert session.flush()
+    QTest.qWait(50)
+    assert changed == [("",), ("b",)]
+    assert [layer.name for layer in viewer.layers] == ["b", "b blocks"]
+
+
 @pytest.fixture
 def disk_full(monkeypatch):
     """A patch that makes the disk take nothing, until it is undone."""
