@@ -618,7 +618,7 @@ class TestDamage:
         lines[2] = lines[2].replace('"dtype":"<i4"', '"dtype":"|_1"')
         journal.write_text("".join(lines))
         with Project.open(root, write=True) as again:
-            assert list(again.problems) == ["a"]
+            assert list(again.damaged_journals) == ["a"]
             assert again.load_labels("a").values[1, 1] == 1
 
     def test_a_regrid_that_was_damaged_is_undone_by_the_rules(self, project):
