@@ -19,7 +19,7 @@ def test_predict_says_what_computed_and_what_is_kept(run, load_json, tmp_path, d
     assert found["kept_share"] == pytest.approx(160 / (128 + 128))
     assert "62% of them are kept" in said.out
     refused = " ".join(run(*args, "--engine", "jax", expect=2).err.split())
-    assert "Input should be 'auto', 'torch' or 'onnx' (got 'jax')" in refused
+    assert "Got --engine jax; expected 'auto', 'torch' or 'onnx'." in refused
 
 
 def test_nothing_predicted_is_nothing_said():
