@@ -191,7 +191,7 @@ def _compare(outcomes: list[Outcome]) -> dict[str, Any]:
     rows, errors, plugin_errors, inside = [], [], [], []
     for one in outcomes:
         left_out = 1 - without[one.data] * one.energy
-        plugin = predicted_ratio(one.energy, one.way)
+        plugin = predicted_ratio(one.energy, one.way, one.stride)
         errors.append(abs(one.ratio - left_out))
         plugin_errors.append(abs(one.ratio - plugin[0]))
         inside.append(plugin[1] <= one.ratio <= plugin[2])
@@ -277,11 +277,11 @@ def _rounded(value: float, digits: int) -> float | None:
     return None if np.isnan(value) else round(value, digits)
 
 
-def predicted_ratio(energy: float, way: str) -> tuple[float, float, float]:
+def predicted_ratio(energy: float, way: str, stride: int) -> tuple[float, float, float]:
     """Return what the plugin predicts where everything is painted: ratio, low, high."""
     from napari_blockseg.core.advice import LabelEnergy, stride_candidates
 
-    known = LabelEnergy((FULL, 8), (1.0, 1.0 - energy), (0.0, 0.0), 1.0, 10**6, 1.0)
+    known = LabelEnergy((FULL, stride), (1.0, 1.0 - energy), (0.0, 0.0), 1.0, 10**6, 1.0)
     one = stride_candidates(known, way)[-1]
     return one.ratio, one.low, one.high
 

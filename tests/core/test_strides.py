@@ -21,6 +21,7 @@ from napari_blockseg.core.advice import (
 )
 from napari_blockseg.core.advice.label_energy import _WINDOW
 from napari_blockseg.core.advice.stride_constants import COSTS, LOSS_PER_ENERGY
+from napari_blockseg.core.advice.strides import loss_per_energy
 from napari_blockseg.core.analysis import Analysis, TruncationTrial
 from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.spectrum import label_spectrum
@@ -319,6 +320,18 @@ def test_a_loss_for_next_to_no_saving_is_refused_and_said():
     refused = choose(values, costs=costs)
     assert refused.stride == 4
     assert "too little computing to be worth it" in refused.reason
+
+
+def test_detail_in_channels_counts_up_to_the_stride_that_keeps_it():
+    """Measured: next to nothing is lost at 8, as much as without detail at 32."""
+    assert loss_per_energy("polyphase", 16) == LOSS_PER_ENERGY["polyphase"]
+    assert loss_per_energy("polyphase", 32) == loss_per_energy("area", 32)
+    assert loss_per_energy("unheard of", 8) == LOSS_PER_ENERGY["area"]
+    kept = (1.0, 0.99, 0.97, 0.9)
+    energy = LabelEnergy((4, 8, 16, 32), kept, (0.0,) * 4, block=1, cells=10_000, coverage=1.0)
+    by_stride = {one.stride: one.loss for one in stride_candidates(energy, "polyphase")}
+    assert by_stride[16] == pytest.approx(0.03 * LOSS_PER_ENERGY["polyphase"])
+    assert by_stride[32] == pytest.approx(0.1 * LOSS_PER_ENERGY["area"])
 
 
 def test_a_way_that_loses_less_can_be_taken_once_it_is_known(monkeypatch):

@@ -15,6 +15,7 @@ from napari_blockseg.core.advice.label_energy import LabelEnergy
 from napari_blockseg.core.advice.stride_constants import (
     COSTS,
     DEFAULT_WAY,
+    DETAIL_ENDS,
     LOSS_PER_ENERGY,
     LOSS_PER_ENERGY_ERROR,
     MIN_SAVING,
@@ -60,10 +61,9 @@ def stride_candidates(
     twice the standard error of `cut`; no more than that scatter is won. No stride costs less than a
     finer one.
     """
-    slope = LOSS_PER_ENERGY.get(way, LOSS_PER_ENERGY[DEFAULT_WAY])
     found: list[StrideCandidate] = []
     for stride, kept in zip(energy.strides, energy.energy, strict=True):
-        cut = energy.cut(stride)
+        cut, slope = energy.cut(stride), loss_per_energy(way, stride)
         loss, unsure = min(slope * cut, 1.0), slope * energy.cut_error(stride)
         bound = (measured or {}).get(stride, math.inf)
         measured_here = bound < loss
@@ -87,6 +87,13 @@ def stride_candidates(
             )
         )
     return tuple(found)
+
+
+def loss_per_energy(way: str, stride: int) -> float:
+    """Return the share of mean IoU lost per share of label energy cut, by way down and stride."""
+    if way == "polyphase" and stride >= DETAIL_ENDS:
+        way = DEFAULT_WAY
+    return LOSS_PER_ENERGY.get(way, LOSS_PER_ENERGY[DEFAULT_WAY])
 
 
 def known_costs(
@@ -138,7 +145,7 @@ def measured_losses(
     start = next((one for one in energy.strides if one >= coarsest), None)
     if start is None:
         return {}
-    slope = LOSS_PER_ENERGY.get(way, LOSS_PER_ENERGY[DEFAULT_WAY])
+    slope = loss_per_energy(way, start)
     return {
         stride: slope * energy.cut(start) + max(0.0, 1.0 - miou / base)
         for stride, miou in trials.items()
