@@ -55,6 +55,13 @@ def paint(session, row, col, value=1):
     layer.paint((row, col), value)
 
 
+def paint_three_classes(session):
+    """Add a class "z" and paint a block of each in the first row."""
+    session.add_class("z")
+    for col, value in enumerate((1, 2, 3)):
+        paint(session, 0, col, value)
+
+
 @pytest.mark.parametrize(
     ("shape", "block"), [((512, 768), 16), ((3000, 4000), 32), ((40, 40), 2), ((130, 900), 4)]
 )
@@ -192,9 +199,7 @@ def test_an_image_that_still_loads_comes_on_the_new_grid(session, two_images):
 def test_an_image_that_still_loads_comes_without_a_deleted_class(session, two_images):
     session.open_project(two_images, "b")
     assert session.flush()
-    session.add_class("z")
-    for col, value in enumerate((1, 2, 3)):
-        paint(session, 0, col, value)
+    paint_three_classes(session)
     session.set_image("a")
     assert session.flush()
     labels = change_while_loading(session, lambda: session.delete_class(1))
@@ -230,9 +235,7 @@ def test_classes_are_added_renamed_and_recolored(session, two_images):
 def test_a_deleted_class_takes_its_blocks_along_and_undo_brings_them_back(session, two_images):
     session.open_project(two_images)
     assert session.flush()
-    session.add_class("z")
-    for col, value in enumerate((1, 2, 3)):
-        paint(session, 0, col, value)
+    paint_three_classes(session)
     session.set_image("b")
     assert session.flush()
     paint(session, 1, 1, 1)
@@ -253,9 +256,7 @@ def test_a_deleted_class_takes_its_blocks_along_and_undo_brings_them_back(sessio
 def test_undo_of_a_deleted_class_keeps_what_became_of_the_others(session, two_images):
     session.open_project(two_images)
     assert session.flush()
-    session.add_class("z")
-    for col, value in enumerate((1, 2, 3)):
-        paint(session, 0, col, value)
+    paint_three_classes(session)
     session.delete_class(2)
     session.set_image("b")
     assert session.flush()
