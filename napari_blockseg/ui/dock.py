@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 _IMAGE_FILES = "Images (*.tif *.tiff *.png *.jpg *.jpeg)"
 
+#: Characters at the dock's foot; the rest is in its tooltip.
+_MOST_SAID = 240
+
 
 class BlockSegDock(QWidget):
     """Paint, Spectrum, Train and Predict for one viewer.
@@ -179,7 +182,12 @@ class BlockSegDock(QWidget):
             self._say("Ready")
 
     def _say(self, text: str) -> None:
-        self.status.setText(text)
+        # What is wrong with several images would push the panels out of the window.
+        short = len(text) <= _MOST_SAID
+        self.status.setText(
+            text if short else f"{text[:_MOST_SAID].rstrip()}… (hover for the rest)"
+        )
+        self.status.setToolTip("" if short else text)
 
     def _on_busy(self, what: str) -> None:
         self._say(f"{what}..." if what else "Ready")

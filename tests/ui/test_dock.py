@@ -262,3 +262,15 @@ def test_grid_lines_lie_between_blocks():
     assert segments[:4].tolist() == [[15.5, -0.5], [15.5, 49.5], [31.5, -0.5], [31.5, 49.5]]
     assert grid_segments(BlockGrid((10, 10), 16)) is None
     assert grid_segments(BlockGrid((3000, 3000), 1)) is None
+
+
+def test_long_news_leave_room_for_the_panels(dock):
+    dock.session.notice.emit("short")
+    assert (dock.status.text(), dock.status.toolTip()) == ("short", "")
+    long = "One image is missing, another journal is damaged. " * 20
+    dock.session.notice.emit(long)
+    assert len(dock.status.text()) < 300
+    assert dock.status.text().endswith("(hover for the rest)")
+    assert dock.status.toolTip() == long
+    dock.session.notice.emit("short")
+    assert (dock.status.text(), dock.status.toolTip()) == ("short", "")
