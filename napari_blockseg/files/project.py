@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
 from napari_blockseg.core.labels import BlockLabels, Changes
 from napari_blockseg.files import imagefiles, wholechange
@@ -52,6 +53,7 @@ class Project(ProjectFolder):
         super().__init__(root, spec)
         self._lock = lock
         self._unsaved: dict[str, tuple[BlockLabels, str]] = {}
+        self._unsaved_classes: tuple[ClassInfo, ...] | None = None
 
     @classmethod
     def create(
@@ -160,11 +162,12 @@ class Project(ProjectFolder):
                 self._store.forget()  # taken over: the labels belong to the other process now
             except OSError as error:
                 self._store.forget()
-                if self._unsaved:
+                if not self.all_saved:
                     raise self._lost(error) from error
                 raise
             finally:
                 self._unsaved.clear()
+                self._unsaved_classes = None
                 self._lock.release()
 
     def __enter__(self) -> Self:
@@ -177,6 +180,11 @@ class Project(ProjectFolder):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The classes, values 1..K; also ones that the disk did not take yet."""
+        return super().classes if self._unsaved_classes is None else self._unsaved_classes
 
     @property
     def writable(self) -> bool:
@@ -221,6 +229,7 @@ class Project(ProjectFolder):
         with self._writing():
             self._check_values(changes.new)
             empty = self._empty(self.entry(image_id))
+            self._save_classes()
             self._save_unsaved(image_id)
             return self._store.record(image_id, empty, changes, op, slice, goes_on=goes_on)
 
@@ -262,8 +271,13 @@ class Project(ProjectFolder):
         """
         return list(self._unsaved)
 
+    @property
+    def all_saved(self) -> bool:
+        """Whether the disk took everything: no labels are in :attr:`unsaved`, no classes wait."""
+        return not self._unsaved and self._unsaved_classes is None
+
     def save_again(self) -> None:
-        """Write the labels of the images in :attr:`unsaved`.
+        """Write the classes and labels that the disk did not take, if there are any.
 
         Raises
         ------
@@ -272,6 +286,10 @@ class Project(ProjectFolder):
         """
         with self._turn:
             failed = None
+            try:
+                self._save_classes()
+            except OSError as error:
+                failed = error
             for image_id in self.unsaved:
                 try:
                     self._save_unsaved(image_id)
@@ -346,10 +364,19 @@ class Project(ProjectFolder):
         LabelError
             If blocks are painted with a value that would no longer be a class: say in `mapping`
             what becomes of it.
+        OSError
+            If the disk does not take it. Without a `mapping` the classes are kept then, as labels
+            are: blocks may be painted with them already.
         """
+        wanted, moved = checked_classes(classes), dict(mapping or {})
         with self._writing():
-            self.save_again()
-            wholechange.set_classes(self, checked_classes(classes), dict(mapping or {}))
+            try:
+                self.save_again()
+                wholechange.set_classes(self, wanted, moved)
+            except OSError:
+                if not moved:
+                    self._unsaved_classes = wanted
+                raise
 
     def add_images(self, images: Sequence[Path | str], axes: str | None = None) -> list[str]:
         """Add image files or folders, by the rules of :meth:`create`; return the new ids.
@@ -435,6 +462,7 @@ class Project(ProjectFolder):
             self._check_values(labels.values)
             try:
                 with self._writing():
+                    self._save_classes()
                     seq = self._store.set_labels(image_id, empty, labels, op)
             except OSError:
                 self._unsaved[image_id] = (labels, op)
@@ -442,14 +470,21 @@ class Project(ProjectFolder):
             self._unsaved.pop(image_id, None)
             return seq
 
+    def _save_classes(self) -> None:
+        if self._unsaved_classes is not None:
+            with self._writing():
+                self._write_spec(classes=self._unsaved_classes)
+                self._unsaved_classes = None
+
     def _save_unsaved(self, image_id: str) -> None:
         if image_id in self._unsaved:
             self.save_labels(image_id, *self._unsaved[image_id])
 
     def _lost(self, error: OSError) -> ProjectError:
         names = ", ".join(f'"{one}"' for one in self._unsaved)
+        what = f"The last blocks painted on {names}" if names else "The last changes of classes"
         return ProjectError(
-            f"The last blocks painted on {names} could not be written to {self.root}, and are "
+            f"{what} could not be written to {self.root}, and are "
             f"lost: {error}. What was written before is safe. Make room on the disk, or bring the "
             "folder back, before you go on painting."
         )

@@ -102,14 +102,18 @@ class Easel(QObject):
     def unsaved(self) -> bool:
         """Whether something that was painted, on whichever image, did not get onto the disk."""
         shown = self.sheet is not None and self.sheet.unsaved
-        return shown or (self._project is not None and bool(self._project.unsaved))
+        return shown or (self._project is not None and not self._project.all_saved)
 
     def save(self) -> None:
         """Put what is painted on its way to the disk, also what the disk did not take before."""
         if self.sheet is not None:
             self.sheet.save()
-        if self._project is not None and self._project.unsaved:
-            self._disk.submit(self._project.save_again, failed=lambda _: self._retry.start())
+        if self._project is not None and not self._project.all_saved:
+            self._disk.submit(self._project.save_again, failed=lambda _: self.save_later())
+
+    def save_later(self) -> None:
+        """Try again in a while: the disk did not take something."""
+        self._retry.start()
 
     def put(self, loaded: LoadedImage, classes: Sequence[ClassInfo], history: History) -> None:
         """Show an image instead of the one before.
@@ -133,7 +137,7 @@ class Easel(QObject):
         self.sheet.changed.connect(partial(self.changed.emit, image_id))
         self.sheet.stepped.connect(partial(self.stepped.emit, image_id))
         self.sheet.saved.connect(partial(self.saved.emit, image_id))
-        self.sheet.not_saved.connect(self._retry.start)
+        self.sheet.not_saved.connect(self.save_later)
         self._viewer.add_layer(blocks)
         self._viewer.layers.selection = {blocks}
 

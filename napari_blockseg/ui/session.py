@@ -365,8 +365,9 @@ class Session(QObject):
         self.report(error)
         if self.project is None:
             return
-        spec = self.project.spec
-        if (spec.block, spec.classes, spec.pending) != (self._block, self._classes, None):
+        project = self.project
+        known = project.block, project.classes, project.spec.pending
+        if known != (self._block, self._classes, None):
             # Half done: what is on screen may not fit the project any more. Opening finishes it.
             self.open_project(self.project.root, self.image_id)
 
@@ -381,8 +382,12 @@ class Session(QObject):
         if self.project is None:
             raise ProjectError("There is no project. Open one, or start painting on an image.")
         project, self._classes = self.project, classes
-        self._disk.submit(lambda: project.set_classes(classes))
+        self._disk.submit(lambda: project.set_classes(classes), failed=self._on_classes_not_saved)
         self._tell_classes()
+
+    def _on_classes_not_saved(self, error: BaseException) -> None:
+        self._easel.save_later()
+        self.report(error)
 
     def _tell_classes(self) -> None:
         self._easel.set_classes(self._classes)

@@ -293,6 +293,56 @@ class TestDiskThatFailsForAWhile:
         with Project.open(project.root, write=True) as again:
             assert again.load_labels("a").values[1, 1] == 1
 
+    @pytest.fixture
+    def fourth(self, project):
+        """A project that got a class while the disk took nothing; what took nothing; the class."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("napari_blockseg.files.project.write_spec", full_disk)
+            with pytest.raises(OSError, match="space"):
+                project.set_classes([*project.classes, "fourth"])
+            yield project, patch
+
+    def test_a_class_that_was_not_saved_is_kept_and_saved_first(self, fourth):
+        project, patch = fourth
+        assert not project.all_saved
+        assert [info.name for info in project.classes][3:] == ["fourth"]
+        with pytest.raises(OSError, match="space"):
+            paint(project, "a", [(1, 1)], 4)
+        patch.undo()
+        paint(project, "a", [(1, 1)], 4)
+        assert project.all_saved
+        again = Project.open(project.root)
+        assert [info.name for info in again.classes][3:] == ["fourth"]
+        assert again.load_labels("a").values[1, 1] == 4
+
+    def test_blocks_of_a_class_that_was_not_saved_are_kept_with_it(self, fourth):
+        project, patch = fourth
+        labels = project.load_labels("a")
+        values = labels.values.copy()
+        values[2, 3] = 4
+        with pytest.raises(OSError, match="space"):
+            project.save_labels("a", labels.with_values(values))
+        patch.undo()
+        project.save_again()
+        assert project.all_saved
+        assert Project.open(project.root).load_labels("a").values[2, 3] == 4
+
+    def test_another_change_of_classes_builds_on_the_one_that_waits(self, fourth):
+        project, patch = fourth
+        names = [info.name for info in project.classes]
+        with pytest.raises(OSError, match="space"):
+            project.set_classes([names[0], *names[2:]], {2: 0, 3: 2, 4: 3})
+        assert [info.name for info in project.classes] == names
+        patch.undo()
+        paint(project, "a", [(1, 1)], 4)
+        project.set_classes([names[0], *names[2:]], {2: 0, 3: 2, 4: 3})
+        assert project.load_labels("a").values[1, 1] == 3
+
+    def test_closing_says_that_classes_are_lost(self, fourth):
+        project, _ = fourth
+        with pytest.raises(ProjectError, match="changes of classes could not be written"):
+            project.close()
+
     def test_labels_that_another_process_took_over_are_not_kept(self, project, wanted):
         with Project.open(project.root, write=True, take_over=True):
             with pytest.raises(ProjectLockedError):

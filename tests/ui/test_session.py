@@ -373,16 +373,17 @@ def test_another_image_may_come_before_the_layers_have_left(session, viewer, two
     assert [layer.name for layer in viewer.layers] == ["b", "b blocks"]
 
 
+def full_disk(*_args, **_kwargs):
+    raise OSError(28, "No space left on device")
+
+
 @pytest.fixture
 def disk_full(monkeypatch):
     """A patch that makes the disk take nothing, until it is undone."""
 
-    def fail(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr("napari_blockseg.files.labelstore.JournalWriter.append", fail)
-        patch.setattr("napari_blockseg.files.labelstore.write_block_labels", fail)
+        patch.setattr("napari_blockseg.files.labelstore.JournalWriter.append", full_disk)
+        patch.setattr("napari_blockseg.files.labelstore.write_block_labels", full_disk)
         yield patch
 
 
@@ -717,6 +718,25 @@ def test_a_failed_change_of_all_images_gives_the_brush_back(session, two_images,
     assert session.block == 16
     assert session.labels_layer().editable
     assert str(session.labels_layer().mode) == "paint"
+
+
+def test_a_class_added_while_the_disk_is_full_is_saved_with_its_blocks(
+    session, two_images, monkeypatch
+):
+    session.open_project(two_images)
+    assert session.flush()
+    problems = heard(session.problem)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_blockseg.files.project.write_spec", full_disk)
+        value = session.add_class("late")
+        assert not session.flush()
+        paint(session, 1, 1, value)
+        assert not session.flush()
+    assert "No space left" in problems[0][0]
+    assert session.flush()
+    with Project.open(two_images) as project:
+        assert project.classes[value - 1].name == "late"
+        assert project.load_labels("a").values[1, 1] == value
 
 
 def test_a_change_of_all_images_that_stopped_half_way_is_finished(session, two_images, monkeypatch):
