@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,13 @@ from napari_blockseg.learn.interactive.head import (
     thinned,
 )
 from napari_blockseg.learn.interactive.holdout import MIN_TRAIN, SIDE, GrowingHoldout
-from napari_blockseg.learn.interactive.scoring import can_tell, score
+from napari_blockseg.learn.interactive.scoring import (
+    Points,
+    Window,
+    block_numbers,
+    lead_of,
+    score,
+)
 from napari_blockseg.learn.interactive.session import Interactive
 from napari_blockseg.learn.interactive.view import Preview, View
 from napari_blockseg.learn.predict import predict
@@ -551,17 +558,92 @@ def test_what_was_gathered_before_a_stroke_is_not_gathered_again(foundation, mon
     assert quick.n_points == 0
 
 
-def test_few_blocks_do_not_tell_two_apart():
-    truth = np.zeros(40 * 4, int)
-    wrong = lambda blocks: np.r_[np.ones(blocks * 4, int), truth[blocks * 4 :]]  # noqa: E731
-    assert not can_tell(truth, truth, truth, 4)
-    # One block, two: 100 % against 95 % of the points, and still nothing that chance would not do.
-    assert not can_tell(truth, truth, wrong(2), 4)
-    assert can_tell(truth, truth, wrong(3), 4)
-    assert can_tell(truth, wrong(3), truth, 4)
-    # Points of the same block are no witnesses of their own.
-    assert can_tell(truth, truth, wrong(2), 1)
-    # Six against four, of blocks that only one of them has right.
-    one, other = wrong(4), wrong(10)
-    one[20 * 4 : 24 * 4] = 1
-    assert not can_tell(truth, one, other, 4)
+class TestLead:
+    """A hundred blocks of four points, half of them of each class."""
+
+    truth = np.repeat(np.arange(100) % 2, 4)
+    blocks = np.repeat(np.arange(100), 4)
+
+    def wrong(self, *blocks, points=4):
+        """Return the classes with the first points of some blocks wrong."""
+        found = self.truth.reshape(-1, 4).copy()
+        found[list(blocks), :points] = 1 - found[list(blocks), :points]
+        return found.reshape(-1)
+
+    def lead(self, one, other, blocks=None):
+        return lead_of(one, other, self.truth, 2, self.blocks if blocks is None else blocks, 4)
+
+    def test_equal_ones_are_not_told_apart(self):
+        for found in (self.truth, self.wrong(1, 2, 3)):
+            lead = self.lead(found, found)
+            assert (lead.mean, lead.error, lead.sure) == (0.0, 0.0, False)
+
+    def test_four_blocks_do_not_tell_and_five_do(self):
+        assert not self.lead(self.truth, self.wrong(3, 4, 5, 6)).sure
+        found = self.lead(self.truth, self.wrong(2, 3, 4, 5, 6))
+        assert found.sure
+        assert found.mean > 0
+        back = self.lead(self.wrong(2, 3, 4, 5, 6), self.truth)
+        assert back.sure
+        assert back.mean == pytest.approx(-found.mean)
+
+    def test_points_of_a_block_are_no_witnesses_of_their_own(self):
+        assert not self.lead(self.truth, self.wrong(5, 6)).sure
+        assert self.lead(self.truth, self.wrong(5, 6), np.arange(400)).sure
+
+    def test_parts_of_many_blocks_tell_more_than_whole_ones(self):
+        """Six blocks against three: too close, unless they are quarters of four times as many."""
+        quarters = self.wrong(*range(24), points=1), self.wrong(*range(30, 42), points=1)
+        whole = self.wrong(*range(6)), self.wrong(30, 31, 32)
+        assert self.lead(*quarters).mean == pytest.approx(self.lead(*whole).mean, rel=1e-3)
+        assert self.lead(*quarters).sure
+        assert not self.lead(*whole).sure
+
+    def test_a_class_with_few_blocks_is_left_out_as_its_score_is(self):
+        truth = np.r_[self.truth, 2, 2]
+        one, other = np.r_[self.wrong(1), 2, 2], np.r_[self.wrong(2, 3), 1, 0]
+        blocks = np.r_[self.blocks, 100, 101]
+        found = lead_of(one, other, truth, 3, blocks, 4)
+        scores = [score(truth, x, CLASSES, 4).miou for x in (one, other)]
+        assert found.mean == pytest.approx(scores[0] - scores[1])
+
+    @pytest.mark.parametrize("common", [0, 200, 350])
+    def test_its_error_is_that_of_drawing_blocks_anew(self, common):
+        """The bootstrap's; mistakes that both make do not count."""
+        rng = np.random.default_rng(common)
+        truth = np.repeat(rng.choice(3, 400, p=(0.6, 0.25, 0.15)), 2)
+        mistakes = lambda share: np.where(  # noqa: E731
+            rng.random(800) < share, rng.integers(0, 3, 800), truth
+        )
+        one, other = mistakes(0.15), mistakes(0.25)
+        other[: 2 * common] = one[: 2 * common]
+        lead = lead_of(one, other, truth, 3, np.repeat(np.arange(400), 2), 2)
+
+        def drawn_anew():
+            at = (2 * rng.integers(0, 400, 400)[:, None] + [0, 1]).reshape(-1)
+            scores = [score(truth[at], x[at], CLASSES, 2).miou for x in (one, other)]
+            return scores[0] - scores[1]
+
+        assert lead.error == pytest.approx(np.std([drawn_anew() for _ in range(600)]), rel=0.12)
+
+    def test_nothing_held_out_tells_nothing(self):
+        none = np.zeros(0, np.int64)
+        assert not lead_of(none, none, none, 3, none, 4).sure
+
+    def test_points_are_numbered_by_their_block_whatever_window_they_are_in(self):
+        planes = [SimpleNamespace(grid=WorkingGrid.for_scale(16, 0.5)) for _ in range(2)]
+
+        def window(plane, *places):
+            at, n = np.array(places, np.float32), len(places)
+            points = Points(planes[plane], at, np.zeros(n, int), torch.zeros(n, 1))
+            return Window(points, (0, 64, 0, 64))
+
+        numbers = block_numbers(
+            [
+                window(0, (2, 2), (6, 2), (2, 9)),
+                window(0, (7.5, 7.5)),
+                window(1, (2, 2), (7, 7)),
+            ]
+        )
+        assert numbers.tolist() == [0, 0, 1, 0, 2, 2]
+        assert block_numbers([]).tolist() == []

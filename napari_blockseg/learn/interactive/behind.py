@@ -22,11 +22,13 @@ from napari_blockseg.learn.interactive.head import MAX_POINTS, QUICK_POINTS, Hea
 from napari_blockseg.learn.interactive.headmodel import HeadModels
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
 from napari_blockseg.learn.interactive.scoring import (
+    Lead,
     Score,
     Window,
-    can_tell,
+    block_numbers,
     choose_windows,
     largest,
+    lead_of,
     network_says,
     score,
 )
@@ -92,7 +94,7 @@ class Behind:
         self._network: Background | None = None
         self._unread: dict[str, None] = {}
         self._scores: dict[PreviewSource, Score] = {}
-        self._sure = False
+        self._lead = Lead()
         self._teacher: Head | None = None
         self.source: PreviewSource = "interactive"
         self._heads = HeadModels(foundation, painted, classes, config)
@@ -219,7 +221,9 @@ class Behind:
             "interactive": score(truth, by_head, self._classes, self._per_block),
             "network": score(truth, said, self._classes, self._per_block),
         }
-        self._sure = can_tell(truth, said, by_head, self._per_block)
+        blocks = block_numbers(windows)
+        n_classes = len(self._classes)
+        self._lead = lead_of(said, by_head, truth, n_classes, blocks, self._per_block)
         self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * (self._clock() - start))
         for report in self._choose(step):
             self._unlogged.append(report)
@@ -239,7 +243,7 @@ class Behind:
 
     def _choose(self, step: int) -> Iterator[Validation | Notice]:
         network, head = self._scores["network"], self._scores["interactive"]
-        better = self._better(network.miou, head.miou)
+        better = self._better()
         shown, other = (network, head) if better == "network" else (head, network)
         yield Validation(
             step=step,
@@ -263,14 +267,11 @@ class Behind:
                 f"quick head {its}."
             )
 
-    def _better(self, network: float | None, head: float | None) -> PreviewSource:
+    def _better(self) -> PreviewSource:
         """Return who previews: the one that does, unless the other one is clearly ahead."""
-        if network is None or head is None or not self._sure:
+        if abs(self._lead.mean) <= LEAD or not self._lead.sure:
             return self.source
-        ahead = network - head
-        if self.source == "network":
-            return "interactive" if ahead < -LEAD else "network"
-        return "network" if ahead > LEAD else "interactive"
+        return "network" if self._lead.mean > 0 else "interactive"
 
     # -- saving ----------------------------------------------------------------------------------
 
