@@ -91,9 +91,9 @@ class Study:
         train = json.loads(path.read_text(encoding="utf-8"))["train"]
         return [str(name) for name in train["classes"]]
 
-    def miou(self, cell: Cell, block: int | None = None) -> float:
+    def miou(self, cell: Cell, block: int | None = None, scores: str = "test") -> float:
         """Return the mean test IoU over the classes that blocks of this size resolve."""
-        iou = self.found[cell]["test"]["iou"]
+        iou = self.found[cell][scores]["iou"]
         classes = self.resolvable(cell.data, block or cell.block)
         return float(np.mean([iou[i] for i in classes if iou[i] is not None]))
 
@@ -109,6 +109,16 @@ class Study:
     def score(self, cell: Cell, block: int | None = None) -> Mean | None:
         """Return the mean over seeds of :meth:`miou`."""
         return mean_of([self.miou(one, block) for one in self.seeds(cell)])
+
+    def contestant(self, cell: Cell, source: str) -> Mean | None:
+        """Return the mean over seeds of head ("interactive") or network, whichever previews."""
+        other = {"interactive": "test_head", "network": "test_network"}[source]
+        scores = []
+        for one in self.seeds(cell):
+            key = "test" if self.found[one]["source"] == source else other
+            if key in self.found[one]:
+                scores.append(self.miou(one, scores=key))
+        return mean_of(scores)
 
     def test(self, cell: Cell, name: str) -> Mean | None:
         """Return the mean over seeds of another score of the test images."""

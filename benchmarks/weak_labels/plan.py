@@ -86,7 +86,8 @@ class Cell:
     @property
     def dense(self) -> Cell:
         """What it is measured against: dense masks, the same network, loss "block", same seed."""
-        recipe = self.recipe if self.recipe in WITH_SHORTCUT else "block"
+        with_shortcut = self.recipe in WITH_SHORTCUT or self.recipe.startswith("interactive")
+        recipe = DEFAULT if with_shortcut else "block"
         return Cell(self.data, 1, "all", recipe, self.seed)
 
     def other(self, recipe: str) -> Cell:
@@ -174,7 +175,8 @@ def _recipes(choice: str) -> tuple[str, ...]:
 def interactive_cells() -> list[Cell]:
     """Return the rows of interactive mode; `learn.interactive` makes them, not `train`."""
     return [
-        Cell(data, block, "random10", f"interactive_{seconds}", 0)
+        Cell(data, block, "random10", f"interactive_{seconds}", seed)
+        for seed in SEEDS
         for data, block in CLAIM.items()
         for seconds in INTERACTIVE
     ]

@@ -177,9 +177,12 @@ def _peers(study: Study) -> list[str]:
 
 
 def _interactive(study: Study) -> list[str]:
-    lines = _head("data, labels", "seconds of work", "mIoU", "minus dense")
-    for cell in interactive_cells():
+    lines = _head("data, labels", "seconds", "seeds", "mIoU", "minus dense", "head", "network")
+    for cell in (one for one in interactive_cells() if one.seed == 0):
         name = f"{cell.data}, {cell.block}, {cell.choice} | {cell.recipe.split('_')[1]}"
-        lines.append(_row(name, study.score(cell), study.to_dense(cell), sign=(1,)))
+        name += f" | {len(study.seeds(cell))}"
+        both = [study.contestant(cell, one) for one in ("interactive", "network")]
+        lines.append(_row(name, study.score(cell), study.to_dense(cell), *both, sign=(1,)))
     seconds = f"{STROKE_SECONDS:g} s a stroke and {BLOCK_SECONDS:g} s a block"
+    lines += ["", "Head and network are scored whichever previews."]
     return [*lines, "", f"Annotation time in the picture is simulated: {seconds}."]
