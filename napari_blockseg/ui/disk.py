@@ -12,11 +12,19 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_blockseg.core.errors import BlockSegError
+from napari_blockseg.core.errors import BlockSegError, ProjectError
 
 _LOG = logging.getLogger(__name__)
 Work = Callable[[], Any]
 Then = Callable[[Any], None]
+
+
+def not_on_disk(what: str, error: BaseException) -> ProjectError:
+    """Return an error that says what the disk did not take, and what becomes of it."""
+    return ProjectError(
+        f"{what} is not on disk: {error}. It is kept, and written as soon as that works. Make room "
+        "on the disk, or bring the folder back, before you close the project."
+    )
 
 
 class DiskThread(QObject):

@@ -29,7 +29,7 @@ from napari_blockseg.core.errors import LabelError, ProjectError
 from napari_blockseg.files.predictions import PredictedMask
 from napari_blockseg.ui import project_steps
 from napari_blockseg.ui.class_edits import with_added, with_changed
-from napari_blockseg.ui.disk import DiskThread
+from napari_blockseg.ui.disk import DiskThread, not_on_disk
 from napari_blockseg.ui.easel import Easel
 from napari_blockseg.ui.history import ProjectStep
 from napari_blockseg.ui.opening import LoadedImage, Opening
@@ -386,7 +386,9 @@ class Session(QObject):
         self._tell_classes()
 
     def _on_classes_not_saved(self, error: BaseException) -> None:
-        self._easel.save_later()
+        if isinstance(error, OSError):
+            self._easel.save_later()
+            error = not_on_disk("The list of classes as you see it", error)
         self.report(error)
 
     def _tell_classes(self) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_blockseg.core.errors import BlockSegError, ProjectError
+from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import BlockLabels, Changes, diff
+from napari_blockseg.ui.disk import DiskThread, not_on_disk
 from napari_blockseg.ui.history import Edit, History
 
 if TYPE_CHECKING:
     from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
-    from napari_blockseg.ui.disk import DiskThread
     from napari_blockseg.ui.layer import BlockLabelsLayer
 
 LIVE_MS = 40
@@ -193,11 +193,7 @@ class Sheet(QObject):
         self._told = True
         if isinstance(error, BlockSegError):
             raise error
-        raise ProjectError(
-            f'What was painted on "{self.image_id}" is not on disk: {error}. It is kept, and '
-            "written as soon as that works. Make room on the disk, or bring the folder back, "
-            "before you close the project."
-        ) from error
+        raise not_on_disk(f'What was painted on "{self.image_id}"', error) from error
 
     # ---- following the layer
     def _on_layer_event(self, _event: object = None) -> None:
