@@ -162,7 +162,7 @@ def shortcut_cells() -> list[Cell]:
         Cell(data, *labels, DEFAULT, seed)
         for seed in SEEDS
         for data, block in CLAIM.items()
-        for labels in ((block, "random10"), (block, "all"), (1, "all"))
+        for labels in ((block, "random10"), (block, "all"), (1, "all"), (block, "suggested10"))
     ]
 
 
