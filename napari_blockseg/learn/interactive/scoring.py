@@ -21,10 +21,11 @@ from napari_blockseg.nets.network import round_up
 #: Side of the windows in which the network is scored, in working pixels, without their context.
 WINDOW = 192
 CONTEXT = 128
-#: Standard deviations of chance beyond which one of two is held for the better one.
-SURE = 1.64
-#: Blocks on which two have to differ before anything is told: by the sign test all five have to be
-#: won to be as sure; of fewer, the error itself is not known.
+#: Standard errors of a lead beyond which the one that leads is held for the better one: one that is
+#: not better leads by as much one time in ten.
+SURE = 1.28
+#: Blocks on which two have to differ before anything is told: of fewer, the error itself is not
+#: known.
 MIN_DIFFERENT = 5
 #: Pixels that the network looks at for one score, context included.
 MAX_PIXELS = 16 * (WINDOW + 2 * CONTEXT) ** 2
@@ -121,7 +122,7 @@ class Lead:
 
     @property
     def sure(self) -> bool:
-        """Whether chance alone would give less, nine times in ten."""
+        """Whether it is more than chance gives one that is not better, nine times in ten."""
         return self.n_different >= MIN_DIFFERENT and abs(self.mean) > SURE * self.error
 
 
