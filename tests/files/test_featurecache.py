@@ -70,6 +70,37 @@ def test_a_damaged_file_is_not_there(tmp_path, damage):
     assert cache.get("a") is not None
 
 
+#: Of an entry in the directory at the end of a zip file: version needed, flags (bit 0: encrypted;
+#: bit 5: patched data), method of compression.
+@pytest.mark.parametrize(("place", "value"), [(6, 99), (8, 0x01), (8, 0x20), (10, 99)])
+def test_a_directory_that_asks_for_what_no_reader_has_is_damage(tmp_path, place, value):
+    cache = FeatureCache(tmp_path)
+    cache.put("a", arrays(1))
+    path = tmp_path / "a.npz"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + place] = value
+    path.write_bytes(data)
+    assert cache.get("a") is None
+    assert not path.exists()
+
+
+def test_whatever_byte_of_its_structure_is_damaged_features_are_right_or_gone(tmp_path):
+    cache = FeatureCache(tmp_path)
+    kept = arrays(1, n=10)
+    cache.put("a", kept)
+    path = tmp_path / "a.npz"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bits in (0x01, 0x20, 0xFF):
+            data = bytearray(whole)
+            data[place] ^= bits
+            path.write_bytes(data)
+            found = cache.get("a")
+            assert path.exists() == (found is not None)
+            for name, value in (found or {}).items():
+                np.testing.assert_array_equal(value, kept[name])
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     cache = FeatureCache(tmp_path / "file")
