@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_blockseg.learn.data import TrainingImage
 
 Index = tuple[int, ...]
+Signature = tuple[tuple[int, int] | None, ...]
 _OTHER_LABELS = (
     "Classes or blocks of the project changed: this training goes on with the labels as they were. "
     "Stop it and start a new one to learn from the present ones."
@@ -60,6 +61,9 @@ class ProjectImages(Sequence["TrainingImage"]):
         What there is to train on.
     notices : list of Notice
         A warning for each image that has labels and cannot be used, or not all of them.
+    signatures : dict of str to tuple
+        What the label files of each image looked like just before they were read: what is painted
+        from then on makes them others.
     """
 
     def __init__(self, project: Project) -> None:
@@ -67,7 +71,9 @@ class ProjectImages(Sequence["TrainingImage"]):
         self._last: tuple[str, Any] | None = None
         self.planes: list[LabelledPlane] = []
         self.notices: list[Notice] = []
+        self.signatures: dict[str, Signature] = {}
         for image_id in project.image_ids:
+            self.signatures[image_id] = label_signature(project.root, image_id)
             self._add(image_id)
 
     def __len__(self) -> int:
@@ -151,7 +157,8 @@ class LabelWatch:
         self._planes: dict[str, list[LabelledPlane]] = {}
         for plane in images.planes:
             self._planes.setdefault(plane.image_id, []).append(plane)
-        self._seen = {image_id: self._signature(image_id) for image_id in self._planes}
+        # Not as the files are now: what was painted since the labels were read would go unseen.
+        self._seen = dict(images.signatures)
         self._seconds = seconds
         self._due = time.monotonic() + seconds
 
@@ -166,7 +173,7 @@ class LabelWatch:
         start = time.monotonic()
         found: dict[str, BlockLabels] = {}
         for image_id, planes in self._planes.items():
-            signature = self._signature(image_id)
+            signature = label_signature(self._project.root, image_id)
             if signature == self._seen[image_id]:
                 continue
             try:
@@ -194,13 +201,14 @@ class LabelWatch:
         before = {(one.value, one.name) for one in self._project.classes}
         return spec.block == self._project.block and before <= now
 
-    def _signature(self, image_id: str) -> tuple[Any, ...]:
-        from napari_blockseg.files.blocklabels import SUFFIX
 
-        root = self._project.root
-        paths = (root / "labels" / f"{image_id}{SUFFIX}", root / "journal" / f"{image_id}.jsonl")
-        stats = [path.stat() if path.exists() else None for path in paths]
-        return tuple((stat.st_mtime_ns, stat.st_size) if stat else None for stat in stats)
+def label_signature(root: Path, image_id: str) -> Signature:
+    """Return times and sizes of the files that hold an image's labels; painting changes them."""
+    from napari_blockseg.files.blocklabels import SUFFIX
+
+    paths = (root / "labels" / f"{image_id}{SUFFIX}", root / "journal" / f"{image_id}.jsonl")
+    stats = [path.stat() if path.exists() else None for path in paths]
+    return tuple((stat.st_mtime_ns, stat.st_size) if stat else None for stat in stats)
 
 
 def nothing_labelled(root: Path) -> LabelError:

@@ -86,6 +86,27 @@ def test_paint_is_noticed_once(stack):
     assert watch.changed() == {}
 
 
+def test_paint_on_labels_that_were_just_read_is_noticed(stack, monkeypatch):
+    """Thousands of images take a while to read: the first may be painted on meanwhile."""
+    load = Project.load_labels
+
+    def painted_behind(project, image_id):
+        labels = load(project, image_id)
+        if image_id == "stack":
+            monkeypatch.undo()
+            with Project.open(project.root, write=True) as other:
+                new = labels.values.copy()
+                new[2, 0, 0] = 1
+                other.record("stack", diff(labels.values, new), "paint")
+        return labels
+
+    monkeypatch.setattr(Project, "load_labels", painted_behind)
+    images = ProjectImages(stack)
+    assert images[1].labels.values[0, 0] == 0
+    changed = LabelWatch(images, seconds=0).changed()
+    assert changed["stack[2]"].values[0, 0] == 1
+
+
 @pytest.mark.parametrize("change", ["a class is deleted", "other blocks", "a class is added"])
 def test_labels_that_mean_something_else_are_followed_no_longer(stack, change):
     """A model of classes a and b must not take what is now value 1, once b, for a."""
