@@ -69,7 +69,7 @@ METHODS: dict[Method, Parts] = {
 
 def suggest_blocks(
     planes: Sequence[PlaneChances],
-    names: Sequence[str],
+    names: Sequence[str | None],
     labelled: NDArray[np.integer[Any]],
     count: int,
     parts: Parts | None = None,
@@ -81,8 +81,9 @@ def suggest_blocks(
     ----------
     planes : sequence of PlaneChances
         All planes, labelled or not.
-    names : sequence of K str
-        Classes, in the order of the probabilities.
+    names : sequence of K str or None
+        Classes, in the order of the probabilities; None for one that is in no reason, because the
+        labels do not have it.
     labelled : (K,) int array
         Labelled blocks of each class.
     count : int
@@ -293,21 +294,25 @@ def _nearness(labelled: NDArray[np.bool_], reach: float) -> FloatArray:
 
 
 def _reason(
-    chances: FloatArray, names: Sequence[str], labelled: NDArray[np.integer[Any]], parts: Parts
+    chances: FloatArray,
+    names: Sequence[str | None],
+    labelled: NDArray[np.integer[Any]],
+    parts: Parts,
 ) -> str:
     """Return in words why a block was chosen."""
-    first, second = (
-        int(i) for i in np.argsort(-chances, kind="stable")[[0, min(1, len(names) - 1)]]
-    )
     if parts == METHODS["random"]:
         return "drawn at random"
+    named = [int(i) for i in np.argsort(-chances, kind="stable") if names[i] is not None]
+    if not named:
+        return "unlike the others"
+    first, second = named[0], named[min(1, len(named) - 1)]
     said = []
     if parts.uncertainty:
         close = chances[second] * 2 >= chances[first] and first != second
         said.append(f"{names[first]} or {names[second]}?" if close else f"{names[first]}?")
     if parts.rare:
         rare = min((first, second), key=lambda c: int(labelled[c]))
-        few = labelled[rare] < np.mean(labelled) / 2
+        few = labelled[rare] < np.mean(labelled[named]) / 2
         if few and chances[rare] > 1.0 / len(names):
             said.append(f"few blocks of {names[rare]} so far")
     return ", ".join(said) or "unlike the others"

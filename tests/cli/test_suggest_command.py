@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
+from napari_blockseg.cli.next_blocks import next_blocks
+from napari_blockseg.core.errors import LabelError
 from napari_blockseg.core.labels import BlockLabels
+from napari_blockseg.core.reports import Notice, PredictProgress
 from napari_blockseg.files.project import Project
 
 from .conftest import untrained_model
@@ -61,6 +65,90 @@ def test_methods_differ_and_random_goes_by_its_seed(painted, model, run, load_js
     assert drawn == places("--method", "random")
     assert drawn != places("--method", "random", "--seed", 1)
     assert drawn != places("--method", "uncertainty")
+
+
+@pytest.fixture(scope="module")
+def ready(model):
+    from napari_blockseg.learn.checkpoint import load_model
+
+    return load_model(model, device="cpu")
+
+
+def searched(ready, project, **options):
+    """Return what a search for 4 blocks says, and finds."""
+    said, steps = [], next_blocks(ready, project, 4, **options)
+    while True:
+        try:
+            said.append(next(steps))
+        except StopIteration as stop:
+            return said, stop.value
+
+
+def colours(*leading, seed=0):
+    return np.random.default_rng(seed).random((*leading, 64, 64, 3), dtype=np.float32)
+
+
+def test_images_that_cannot_be_predicted_are_left_out_with_the_reason(ready, tmp_path):
+    images = {"fine": colours(), "grey": colours()[..., 0], "holes": colours(), "gone": colours()}
+    images["holes"][3, 4] = np.nan
+    paths = [tmp_path / f"{name}.tif" for name in images]
+    for path, pixels in zip(paths, images.values(), strict=True):
+        photometric = "rgb" if pixels.ndim == 3 else "minisblack"
+        tifffile.imwrite(path, pixels, photometric=photometric)
+    with Project.create(tmp_path / "p.blockseg", paths, ["a", "b"], block=16) as project:
+        paths[-1].unlink()  # after the project was opened
+        said, found = searched(ready, project)
+        assert {one.image_id for one in found} == {"fine"}
+        warnings = [one.message for one in said if isinstance(one, Notice)]
+        for name, reason in (("grey", "channel"), ("holes", "NaN"), ("gone", "is not at")):
+            (message,) = [one for one in warnings if f"Image '{name}' is left out" in one]
+            assert reason in message
+        assert (said[-1].done, said[-1].total, said[-1].what) == (4, 4, "images")
+        paths[0].unlink()
+        with pytest.raises(LabelError, match=r"No image of[^?]*'fine'[^?]* is not at"):
+            searched(ready, project)
+
+
+@pytest.mark.parametrize("unusable", [(), (1,)])
+def test_planes_of_one_stack_are_counted_and_those_that_cannot_be_used_left_out(
+    ready, tmp_path, unusable
+):
+    pixels = colours(4)
+    for index in unusable:
+        pixels[index, 0, 0] = np.nan
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb", metadata={"axes": "ZYXS"})
+    with Project.create(tmp_path / "p.blockseg", [path], ["a", "b"], 16, "ZYXC") as project:
+        said, found = searched(ready, project)
+    counts = [(one.done, one.total) for one in said if isinstance(one, PredictProgress)]
+    assert counts == [(i, 4) for i in range(5) if i not in unusable]
+    assert {one.what for one in said if isinstance(one, PredictProgress)} == {"planes"}
+    assert len(found) == 4
+    assert not any(one.index[0] in unusable for one in found)
+    warnings = [one.message for one in said if isinstance(one, Notice)]
+    assert len(warnings) == len(unusable)
+    assert all("Of image 'stack', planes [1] are left out" in one for one in warnings)
+
+
+def test_a_class_that_the_project_no_longer_has_is_neither_rare_nor_named(
+    painted, tmp_path, monkeypatch
+):
+    from napari_blockseg.learn.checkpoint import load_model
+
+    folder = untrained_model(tmp_path / "m", names=("junk", "a", "b"))
+    given = {}
+
+    def spy(planes, names, labelled, *rest):
+        given.update(names=names, labelled=labelled.tolist())
+        return []
+
+    monkeypatch.setattr("napari_blockseg.cli.next_blocks.suggest_blocks", spy)
+    project = Project.open(painted)
+    searched(load_model(folder, device="cpu"), project, method="random")
+    assert given["names"] == [None, "a", "b"]
+    most = max(given["labelled"])
+    assert most > 0
+    assert given["labelled"] == [most, 0, most]
 
 
 def test_nothing_left_to_label_is_said(painted, model, run):

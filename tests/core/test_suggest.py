@@ -174,6 +174,18 @@ def test_a_rare_class_comes_first_and_is_named():
     assert not any("few blocks" in other.reason for other in off)
 
 
+def test_a_class_that_the_labels_do_not_have_is_in_no_reason():
+    one = plane(flat(1, 1, (0.5, 0.05, 0.45)))
+    labelled = np.array([40, 3, 40])
+    (found,) = suggest_blocks([one], [None, "pole", "road"], labelled, 1)
+    assert found.reason == "road?"
+    (found,) = suggest_blocks([one], [None, None, "road"], labelled, 1)
+    assert found.reason == "road?"
+    one = plane(flat(1, 1, (0.2, 0.4, 0.4)))
+    (found,) = suggest_blocks([one], [None, "pole", "road"], np.array([900, 20, 30]), 1)
+    assert found.reason == "pole or road?", "few among those that are there"
+
+
 def test_rarity_is_bounded_and_one_for_the_rarest():
     np.testing.assert_allclose(rarity(np.array([8, 0, 3, 10**6])), [1 / 3, 1, 1 / 2, 1 / 4])
 
