@@ -76,9 +76,10 @@ def _numbers(one: Effort) -> list[str]:
 
 
 def _names(classes: Sequence[ClassInfo]) -> dict[int, str]:
-    from napari_blockseg.core.effort import UNDONE
+    from napari_blockseg.core.effort import DELETED, UNDONE
 
-    return {UNDONE: "(undone)", 0: "(erased)", **{one.value: one.name for one in classes}}
+    apart = {DELETED: "(deleted)", UNDONE: "(undone)", 0: "(erased)"}
+    return {**apart, **{one.value: one.name for one in classes}}
 
 
 def _name(names: dict[int, str], one: Effort) -> str:

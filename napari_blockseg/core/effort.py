@@ -30,7 +30,7 @@ class Action:
     op : str
         "paint", "erase", "fill", ...: records of different ones are different strokes.
     blocks : dict of int to int
-        How many blocks got each class value; 0 is erased.
+        How many blocks got each class value; 0 is erased, -2 a class that was deleted since.
     plane : tuple of int
         Position on the image's leading axes.
     goes_on : bool, optional
@@ -51,7 +51,8 @@ class Action:
 class Effort:
     """What one class took on one image, or on all.
 
-    ``value`` is the class, 0 for what was erased, -1 for what was undone and done again.
+    ``value`` is the class, 0 for what was erased, -1 for what was undone and done again, -2 for
+    what was painted as a class that was deleted since.
     ``strokes`` and ``blocks`` are counts; a block that is painted twice counts twice. What is
     undone counts as time, not as strokes.
     """
@@ -64,6 +65,7 @@ class Effort:
 
 
 UNDONE = -1
+DELETED = -2
 
 
 def measure_effort(actions: Iterable[Action]) -> list[Effort]:

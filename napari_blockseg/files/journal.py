@@ -89,6 +89,19 @@ class WholeGrid(BaseModel):
         return BlockLabels(BlockGrid(self.image_shape, self.block), self.values.unpack())
 
 
+class ClassMoves(BaseModel):
+    """What a change of all classes did to values, also to those that no block is painted with.
+
+    ``mapping`` has the new values of those that changed (0: deleted); ``restored`` is the value of
+    a class that was deleted and is back.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    mapping: dict[int, int] = {}
+    restored: int | None = None
+
+
 class JournalRecord(BaseModel):
     """One change.
 
@@ -96,7 +109,8 @@ class JournalRecord(BaseModel):
     them) with their ``old`` and ``new`` values; ``packed`` holds the same three, compressed, when
     there are many. Records with ``after`` replace the whole grid: "start" (the labels when the
     journal was begun), "regrid" and its "undo", which also carry ``before``. ``goes_on`` says
-    whether it is more of the stroke of the record before it, where whoever wrote it knows.
+    whether it is more of the stroke of the record before it, where whoever wrote it knows;
+    ``moves`` belongs to "reclass" (records of earlier versions have none).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -113,6 +127,7 @@ class JournalRecord(BaseModel):
     after: WholeGrid | None = None
     token: str | None = None
     goes_on: bool | None = None
+    moves: ClassMoves | None = None
 
     @classmethod
     def of_changes(
@@ -123,6 +138,7 @@ class JournalRecord(BaseModel):
         slice_: tuple[int, ...] = (),
         token: str | None = None,
         goes_on: bool | None = None,
+        moves: ClassMoves | None = None,
     ) -> JournalRecord:
         """Return the record of a diff.
 
@@ -140,9 +156,11 @@ class JournalRecord(BaseModel):
             Marks the records of one change of the whole project.
         goes_on : bool, optional
             Whether it is more of the stroke of the record before it.
+        moves : ClassMoves, optional
+            What a change of all classes did to values.
         """
         common: dict[str, Any] = {"seq": seq, "time": now(), "slice": slice_, "op": op}
-        common |= {"token": token, "goes_on": goes_on}
+        common |= {"token": token, "goes_on": goes_on, "moves": moves}
         if len(changes) > _PACK_ABOVE:
             # Differences from cell to cell are mostly 0 and 1: they compress a hundredfold.
             index = changes.index.astype(np.int32)

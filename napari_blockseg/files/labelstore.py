@@ -16,6 +16,7 @@ from napari_blockseg.core.errors import LabelError, ProjectError
 from napari_blockseg.core.labels import BlockLabels, Changes, diff
 from napari_blockseg.files.blocklabels import SUFFIX, read_block_labels, write_block_labels
 from napari_blockseg.files.journal import (
+    ClassMoves,
     JournalDamagedError,
     JournalRecord,
     JournalWriter,
@@ -133,6 +134,7 @@ class LabelStore:
         slice_: tuple[int, ...] = (),
         token: str | None = None,
         goes_on: bool | None = None,
+        moves: ClassMoves | None = None,
     ) -> int:
         """Journal a diff; return its number (the last one when nothing changed).
 
@@ -151,7 +153,9 @@ class LabelStore:
         true = Changes(changes.index[differs], old[differs], np.asarray(changes.new)[differs])
         with self._forgotten_on_failure(image_id):
             state = self._started(image_id, state)
-            record = JournalRecord.of_changes(state.seq + 1, true, op, slice_, token, goes_on)
+            record = JournalRecord.of_changes(
+                state.seq + 1, true, op, slice_, token, goes_on, moves
+            )
             self._append(image_id, state, record)
         return record.seq
 

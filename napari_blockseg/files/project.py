@@ -348,7 +348,12 @@ class Project(ProjectFolder):
             self.save_again()
             return wholechange.undo_regrid(self)
 
-    def set_classes(self, classes: ClassList, mapping: Mapping[int, int] | None = None) -> None:
+    def set_classes(
+        self,
+        classes: ClassList,
+        mapping: Mapping[int, int] | None = None,
+        restored: int | None = None,
+    ) -> None:
         """Change the classes.
 
         Parameters
@@ -358,6 +363,9 @@ class Project(ProjectFolder):
         mapping : dict of int to int, optional
             New value of old values (0: their blocks become unlabelled). Values it does not name
             stay as they are.
+        restored : int, optional
+            Value of a class that was deleted and is among `classes` again: the journals then say
+            so, and work on it counts as its own (see :mod:`napari_blockseg.files.effort`).
 
         Raises
         ------
@@ -372,9 +380,9 @@ class Project(ProjectFolder):
         with self._writing():
             try:
                 self.save_again()
-                wholechange.set_classes(self, wanted, moved)
+                wholechange.set_classes(self, wanted, moved, restored)
             except OSError:
-                if not moved:
+                if not moved and restored is None:
                     self._unsaved_classes = wanted
                 raise
 

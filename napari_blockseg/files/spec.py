@@ -59,6 +59,7 @@ class PendingChange(BaseModel):
     op: Literal["regrid", "undo", "reclass"]
     token: str
     mapping: dict[int, int] = {}
+    restored: int | None = None
 
 
 class ProjectSpec(BaseModel):

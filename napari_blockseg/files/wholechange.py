@@ -18,7 +18,7 @@ from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.errors import BlockSegError, LabelError, ProjectError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, diff, regrid
-from napari_blockseg.files.journal import DAMAGE, JournalDamagedError, read_journal
+from napari_blockseg.files.journal import DAMAGE, ClassMoves, JournalDamagedError, read_journal
 from napari_blockseg.files.labelstore import LabelState
 from napari_blockseg.files.spec import PendingChange
 
@@ -91,8 +91,16 @@ def undo_regrid(project: Project) -> RegridSummary:
     return _summary(history[-1], totals, tuple(restored))
 
 
-def set_classes(project: Project, classes: tuple[ClassInfo, ...], mapping: dict[int, int]) -> None:
-    """Give a project other classes; `mapping` says what becomes of old values."""
+def set_classes(
+    project: Project,
+    classes: tuple[ClassInfo, ...],
+    mapping: dict[int, int],
+    restored: int | None = None,
+) -> None:
+    """Give a project other classes; `mapping` says what becomes of old values.
+
+    ``restored`` is the value of a class that was deleted and is among `classes` again.
+    """
     lost: dict[int, int] = {}
     for _, labels in _existing(project):
         values, counts = np.unique(labels.values, return_counts=True)
@@ -107,11 +115,12 @@ def set_classes(project: Project, classes: tuple[ClassInfo, ...], mapping: dict[
             "give their value a new one, or 0 to make those blocks unlabelled."
         )
     mapping = {old: new for old, new in mapping.items() if old != new}
-    if not mapping:
+    if not mapping and restored is None:
         project._write_spec(classes=classes)
         return
     _require_readable(project)
-    pending = PendingChange(op="reclass", token=uuid.uuid4().hex, mapping=mapping)
+    token = uuid.uuid4().hex
+    pending = PendingChange(op="reclass", token=token, mapping=mapping, restored=restored)
     project._write_spec(classes=classes, pending=pending)
     finish(project)
 
@@ -158,7 +167,8 @@ def _reclass(project: Project, image_id: str, labels: BlockLabels, pending: Pend
         table[old] = new
     changes = diff(labels.values, table[labels.values])
     empty = project._empty(project.entry(image_id))
-    project._store.record(image_id, empty, changes, "reclass", token=pending.token)
+    moves = ClassMoves(mapping=pending.mapping, restored=pending.restored)
+    project._store.record(image_id, empty, changes, "reclass", token=pending.token, moves=moves)
     project._store.save(image_id, empty)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_blockseg.core.effort import Action, Effort, measure_effort, sum_effort
-from napari_blockseg.files.effort import journal_path, read_actions
+from napari_blockseg.core.effort import Effort, measure_effort, sum_effort
+from napari_blockseg.files.effort import EffortReader
 from napari_blockseg.ui.latest import Latest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_blockseg.ui.session import Session
 
@@ -22,22 +22,15 @@ _TIP = (
 )
 
 
-class EffortReader:
+class EffortSum:
     """Sum up a project's journals; of those that grow, only what is new is read again."""
 
     def __init__(self) -> None:
-        self._root = Path()
-        self._known: dict[str, tuple[list[Action], int]] = {}
+        self._read = EffortReader()
 
     def __call__(self, root: Path, image_ids: Sequence[str]) -> Effort:
         """Return the effort of all images together."""
-        if root != self._root:
-            self._root, self._known = root, {}
-        for image_id in image_ids:
-            actions, seq = self._known.get(image_id, ([], 0))
-            more, seq = read_actions(journal_path(root, image_id), image_id, seq)
-            self._known[image_id] = ([*actions, *more], seq)
-        return sum_effort(measure_effort(one for known, _ in self._known.values() for one in known))
+        return sum_effort(measure_effort(self._read(root, image_ids)))
 
 
 def effort_words(effort: Effort) -> str:
@@ -70,7 +63,7 @@ class EffortLine(QLabel):
         self.setObjectName("blockseg_effort")
         self.setToolTip(_TIP)
         self._session = session
-        self._reader = Latest(EffortReader(), interval_ms=1000, parent=self)
+        self._reader = Latest(EffortSum(), interval_ms=1000, parent=self)
         self._reader.done.connect(lambda effort: self.setText(effort_words(effort)))
         self._reader.failed.connect(session.report)
         session.project_opened.connect(self._read)

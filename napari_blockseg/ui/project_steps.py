@@ -64,7 +64,7 @@ def take_back(project: Project, step: ProjectStep) -> str:
         project.undo_regrid()
         return ""
     moved = {v: v + 1 for v in range(step.deleted, len(project.classes) + 1)}
-    project.set_classes(with_restored(project.classes, step.gone), moved)
+    project.set_classes(with_restored(project.classes, step.gone), moved, step.deleted)
     for image_id, cells in step.cleared.items():
         labels = project.load_labels(image_id).values
         free = cells[labels[tuple(cells.T)] == 0]

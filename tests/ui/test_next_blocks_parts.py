@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 
 from napari_blockseg.core.classes import make_classes
-from napari_blockseg.core.effort import Effort
+from napari_blockseg.core.effort import DELETED, Effort, measure_effort, sum_effort
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.labels import BlockLabels, Changes
-from napari_blockseg.files.journal import JournalRecord, JournalWriter
-from napari_blockseg.ui.effort_line import EffortReader, effort_words
+from napari_blockseg.files.effort import project_actions
+from napari_blockseg.files.journal import JournalRecord, JournalWriter, read_journal
+from napari_blockseg.files.project import Project
+from napari_blockseg.ui.effort_line import EffortSum, effort_words
 from napari_blockseg.ui.focus_point import look_at
 from napari_blockseg.ui.layer import BlockLabelsLayer
+from napari_blockseg.ui.project_steps import carry_out, delete_class_step, take_back
 from napari_blockseg.ui.uncertainty_layer import full_scale, whole_blocks
 
 
@@ -132,14 +136,13 @@ def test_a_growing_journal_is_read_on_not_again(tmp_path, monkeypatch):
         )
 
     asked = []
-    real = EffortReader.__call__.__globals__["read_actions"]
 
-    def spy(path, image_id, after_seq):
+    def spy(path, after_seq):
         asked.append(after_seq)
-        return real(path, image_id, after_seq)
+        return read_journal(path, after_seq)
 
-    monkeypatch.setattr("napari_blockseg.ui.effort_line.read_actions", spy)
-    reader = EffortReader()
+    monkeypatch.setattr("napari_blockseg.files.effort.read_journal", spy)
+    reader = EffortSum()
     paint(1)
     paint(2)
     assert reader(tmp_path, ["a", "never painted"]) == Effort("", 0, 2, 2, 2.0)
@@ -148,3 +151,56 @@ def test_a_growing_journal_is_read_on_not_again(tmp_path, monkeypatch):
     writer.close()
     assert asked == [0, 0, 2, 0]
     assert reader(tmp_path / "another project", ["a"]) == Effort("", 0)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a project of classes a, b, c with blocks of each of them painted."""
+    tifffile.imwrite(tmp_path / "image.tif", np.zeros((64, 64), np.uint8))
+    files = [tmp_path / "image.tif"]
+    with Project.create(tmp_path / "p.blockseg", files, ["a", "b", "c"], block=8) as project:
+        for value in (1, 2, 3):
+            paint_row(project, value)
+        yield project
+
+
+def paint_row(project, value):
+    """Paint as many blocks of a row as the class has for a value."""
+    cells = np.array([(value, col) for col in range(value)])
+    new = np.full(value, value)
+    project.record("image", Changes(cells, 0 * new, new), "paint", goes_on=False)
+
+
+def blocks_of(project):
+    found = measure_effort(project_actions(project.root, project.image_ids))
+    return {one.value: one.blocks for one in found if one.blocks}
+
+
+@pytest.mark.parametrize("value", [1, 2, 3])
+def test_work_goes_with_a_class_that_is_deleted_and_comes_back(project, value):
+    step = delete_class_step(value, project.block)
+    for _ in range(2):
+        carry_out(project, step)
+        left = [one for one in (1, 2, 3) if one != value]
+        assert blocks_of(project) == {DELETED: value, 1: left[0], 2: left[1]}
+        take_back(project, step)
+        assert blocks_of(project) == {1: 1, 2: 2, 3: 3}
+
+
+def test_the_dock_reads_damaged_journals_as_the_command_does(project):
+    def both():
+        read = project_actions(project.root, project.image_ids)
+        assert reader(project.root, project.image_ids) == sum_effort(measure_effort(read))
+        return sum_effort(measure_effort(read)).blocks
+
+    reader = EffortSum()
+    assert both() == 1 + 2 + 3
+    project.close()
+    journal = project.root / "journal" / "image.jsonl"
+    start, *strokes = journal.read_bytes().splitlines(keepends=True)
+    torn = b"".join([start, *strokes[:2], b"{torn}\n", strokes[2]])
+    journal.with_name("image.damaged-1.jsonl").write_bytes(torn)
+    journal.write_bytes(strokes[0].replace(b'"seq":2', b'"seq":4'))
+    assert both() == 1 + 2 + 1, "what was read of it before counts no more"
+    reader = EffortSum()
+    assert both() == 1 + 2 + 1
