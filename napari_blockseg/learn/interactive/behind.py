@@ -27,6 +27,7 @@ from napari_blockseg.learn.interactive.scoring import (
     Window,
     block_numbers,
     choose_windows,
+    fingerprint,
     largest,
     lead_of,
     network_says,
@@ -99,6 +100,7 @@ class Behind:
         self.source: PreviewSource = "interactive"
         self._heads = HeadModels(foundation, painted, classes, config)
         self._best: float | None = None
+        self._best_on: object = None
         self._log: MetricsLog | None = None
         self._unlogged: list[TrainStep | Validation | Notice] = []
         self._started = self._scored = self._saved = clock()
@@ -111,7 +113,10 @@ class Behind:
 
     @property
     def best(self) -> float | None:
-        """Held-out mIoU of the network whose weights were kept, None before any were."""
+        """Held-out mIoU of the network whose weights were kept, None before any were.
+
+        It is forgotten when what is held out changes: another score is not above or below it.
+        """
         return self._best
 
     def shown(self, head: Head | None) -> Model | None:
@@ -211,6 +216,8 @@ class Behind:
         start = self._scored = self._clock()
         model, step = self.model(), self.steps
         windows = choose_windows(self._painted.held_out())
+        # Weights that do not know a class yet are no measure for those that do.
+        scored_on = fingerprint(windows), tuple(self._painted.counts > 0)
         blind = (yield from self._blind(head, MAX_POINTS)) if model is not None else None
         if blind is None or model is None:
             return
@@ -225,6 +232,8 @@ class Behind:
         n_classes = len(self._classes)
         self._lead = lead_of(said, by_head, truth, n_classes, blocks, self._per_block)
         self._patience = max(_SCORE_SECONDS, _SCORE_PATIENCE * (self._clock() - start))
+        if scored_on != self._best_on:
+            self._best, self._best_on = None, scored_on
         for report in self._choose(step):
             self._unlogged.append(report)
             yield report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -203,6 +204,22 @@ def choose_windows(points: Sequence[Points]) -> list[Window]:
             found.append(Window(part, _extent(one.plane, key, sides)))
     step = max(1, -(-sum(window.pixels for window in found) // MAX_PIXELS))
     return found[::step]
+
+
+def fingerprint(windows: Sequence[Window]) -> bytes:
+    """Return what tells windows from others: scores of different points are not to be compared.
+
+    It depends on where the points are and on their classes, not on their order.
+    """
+    parts = []
+    for one in windows:
+        points = one.points
+        order = np.lexsort(points.places.T)
+        found = hashlib.sha256(repr((points.plane.identity, one.extent)).encode())
+        found.update(points.places[order].tobytes())
+        found.update(points.classes[order].tobytes())
+        parts.append(found.digest())
+    return hashlib.sha256(b"".join(sorted(parts))).digest()
 
 
 def network_says(
