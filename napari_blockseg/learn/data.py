@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from napari_blockseg.core.classes import ClassInfo
-from napari_blockseg.core.errors import ImageError
+from napari_blockseg.core.errors import ImageError, LabelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization, image_limits, normalize
 
@@ -42,6 +42,59 @@ class TrainingImage:
     image_id: str
     pixels: NDArray[Any]
     labels: BlockLabels
+
+
+def check_labels_fit(name: str, labels: BlockLabels, pixels: Any) -> None:
+    """Make sure that labels are of an image of this size.
+
+    Raises
+    ------
+    LabelError
+        If they are not.
+    """
+    if labels.grid.image_shape != pixels.shape[:2]:
+        raise LabelError(
+            f"Got labels for an image of {labels.grid.image_shape} pixels; {name!r} has "
+            f"{pixels.shape[:2]}. Did the image change?"
+        )
+
+
+@dataclass(frozen=True)
+class PixelKind:
+    """What images that are learned from together have in common.
+
+    Parameters
+    ----------
+    name : str
+        Of the image that the others have to be like.
+    n_channels : int
+        Of all of them.
+    dtype : numpy dtype
+        Of the one with that name; others have one that is normalized the same way.
+    """
+
+    name: str
+    n_channels: int
+    dtype: np.dtype[Any]
+
+    def check(self, name: str, pixels: Any) -> None:
+        """Make sure that an image is of this kind.
+
+        Raises
+        ------
+        ImageError
+            If it is not.
+        """
+        if pixels.ndim != 3 or pixels.shape[-1] != self.n_channels:
+            raise ImageError(
+                f"Got image {name!r} of shape {pixels.shape}; expected (rows, cols, "
+                f"{self.n_channels}) as of {self.name!r}. Train on images of one kind."
+            )
+        if Normalization.for_dtype(pixels.dtype) != Normalization.for_dtype(self.dtype):
+            raise ImageError(
+                f"Got {self.name!r} as {self.dtype} and {name!r} as {pixels.dtype}; 8-bit images "
+                "and others are normalized differently. Convert them to one type."
+            )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,14 @@ from napari_blockseg.core.config import TrainConfig
 from napari_blockseg.core.errors import ImageError, LabelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.normalize import Normalization
-from napari_blockseg.learn.data import TrainingImage, WorkingGrid, WorkingImages, class_lookup
+from napari_blockseg.learn.data import (
+    PixelKind,
+    TrainingImage,
+    WorkingGrid,
+    WorkingImages,
+    check_labels_fit,
+    class_lookup,
+)
 from napari_blockseg.learn.holdout import NO_HOLDOUT, Holdout, choose_holdout
 from napari_blockseg.learn.orientation import guess_orientation
 from napari_blockseg.learn.sampling import CropSampler
@@ -149,22 +156,9 @@ class Dataset:
                 f"Got labels in blocks of {image.labels.grid.block} for {image.image_id!r} and of "
                 f"{self.block} for {first.image_id!r}; expected one block size. Regrid them."
             )
-        if image.pixels.ndim != 3 or image.pixels.shape[-1] != self.n_channels:
-            raise ImageError(
-                f"Got image {image.image_id!r} of shape {image.pixels.shape}; expected (rows, "
-                f"cols, {self.n_channels}) as of {first.image_id!r}. Train on images of one kind."
-            )
-        if image.labels.grid.image_shape != image.pixels.shape[:2]:
-            raise LabelError(
-                f"Got labels for an image of {image.labels.grid.image_shape} pixels; "
-                f"{image.image_id!r} has {image.pixels.shape[:2]}. Did the image change?"
-            )
-        if (image.pixels.dtype == np.uint8) != (first.pixels.dtype == np.uint8):
-            raise ImageError(
-                f"Got {first.image_id!r} as {first.pixels.dtype} and {image.image_id!r} as "
-                f"{image.pixels.dtype}; 8-bit images and others are normalized differently. "
-                "Convert them to one type."
-            )
+        kind = PixelKind(first.image_id, self.n_channels, first.pixels.dtype)
+        kind.check(image.image_id, image.pixels)
+        check_labels_fit(image.image_id, image.labels, image.pixels)
 
     def _warn_deleted(self, image: TrainingImage) -> None:
         values = image.labels.values

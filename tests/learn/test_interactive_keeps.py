@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from napari_blockseg.core.config import NetworkConfig
-from napari_blockseg.core.reports import Validation
+from napari_blockseg.core.errors import LabelError
+from napari_blockseg.core.reports import Notice, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import load_spec
-from napari_blockseg.learn.interactive import behind
+from napari_blockseg.learn.interactive import background, behind
 from napari_blockseg.learn.interactive.foundation import Foundation
+from napari_blockseg.learn.interactive.view import View
 
 sys.path.insert(0, str(Path(__file__).parent))
 from interactive_scene import CLASSES, TRAIN, Scene, begin, is_preview, truth_of, until
@@ -75,7 +77,7 @@ def test_a_network_that_does_not_know_a_class_is_no_measure_for_one_that_does(
 ):
     scene = Scene()
     scene.paint_truth()
-    scene.values["a"][scene.values["a"] == 3] = 0
+    scene.paint(0, *np.nonzero(scene.values["a"] == 3))
     session = begin(scene, foundation, tmp_path, full=True)
     with closing(session.reports()) as reports:
         until(reports, is_score)
@@ -89,3 +91,82 @@ def test_a_network_that_does_not_know_a_class_is_no_measure_for_one_that_does(
         np.testing.assert_array_equal(session._painted.holdout.mask("a"), held)
         next(reports)
         assert load_spec(tmp_path).val_miou == later.miou < 1
+
+
+def is_step(report):
+    return isinstance(report, TrainStep)
+
+
+def is_notice(report):
+    return isinstance(report, Notice)
+
+
+@pytest.mark.parametrize("odd", ["16 bits", "RGB", "another size"])
+def test_a_stroke_on_an_odd_image_is_refused_and_all_the_rest_goes_on(foundation, tmp_path, odd):
+    scene = Scene()
+    scene.paint_truth()
+    others = {
+        "16 bits": scene.image.astype(np.uint16) * 200,
+        "RGB": np.repeat(scene.image, 3, -1),
+        "another size": scene.image[:64, :64],
+    }
+    scene.pixels = lambda name: scene.image if name == "a" else others[odd]
+    session = begin(scene, foundation, tmp_path, full=True)
+    with closing(session.reports()) as reports:
+        until(reports, is_step)
+        scene.paint(2, 3, 3, name="odd one")
+        notice, _ = until(reports, is_notice)
+        assert notice.level == "warning"
+        assert "'odd one'" in notice.message
+        _, seen = until(reports, is_step)
+        scene.paint(0, 3, 3, name="odd one")
+        seen += until(reports, is_step)[1]
+        assert list(session._painted.planes) == ["a"]
+        if odd != "another size":
+            session.look_at(View("odd one"))
+            seen += until(reports, is_step)[1]
+            assert not any(is_preview(report) for report in seen)
+        assert not any(is_notice(report) for report in seen), "it is said once"
+        session.look_at(View("a", (0, 20, 0, 30)))
+        assert until(reports, is_preview)[0].view == session.view
+
+
+def test_an_image_with_other_channels_than_the_network_takes_is_no_reference(foundation, tmp_path):
+    scene = Scene()
+    wide = np.repeat(scene.image, 3, -1).astype(np.float32)
+    scene.pixels = lambda name: wide if name == "a" else scene.image
+    scene.paint_truth("a")
+    scene.paint_truth("b")
+    session = begin(scene, foundation, tmp_path, view=View("b"))
+    with closing(session.reports()) as reports:
+        _, seen = until(reports, is_preview)
+        (notice,) = (report for report in seen if is_notice(report))
+        assert "'a' with 3 channel(s)" in notice.message
+
+
+def test_a_network_that_cannot_learn_tries_again_with_other_labels(
+    foundation, tmp_path, monkeypatch
+):
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path, full=True)
+    read, tried = background.Background.read, []
+
+    def refuse(self, images, note):
+        tried.append([image.image_id for image in images])
+        if len(tried) == 1:
+            raise LabelError("Got nothing of use.")
+        read(self, images, note)
+
+    with closing(session.reports()) as reports:
+        until(reports, is_step)
+        monkeypatch.setattr(background.Background, "read", refuse)
+        scene.paint(1, 0, slice(None), name="b")
+        notice, _ = until(reports, is_notice)
+        assert "has stopped" in notice.message
+        assert all(next(reports) is None for _ in range(5))
+        assert len(tried) == 1
+        scene.paint(2, 0, 0)
+        until(reports, is_step)
+        assert tried == [["a", "b"], ["a", "b"]]
+        assert session._behind._network.names == ["a", "b"]

@@ -177,7 +177,7 @@ class Behind:
 
     def _prepared(self) -> Background:
         """Return the network with the present labels; made when it is first asked for."""
-        names, self._unread = list(self._unread), {}
+        names = list(self._unread)
         if self._network is None:
             self._network = Background(
                 self._foundation.network,
@@ -192,6 +192,8 @@ class Behind:
             self._network.read(self._images(), self._note)
         elif names:
             self._network.update({name: self._training_labels(name) for name in names})
+        # Not before: what could not be taken in now is with other labels.
+        self._unread = {}
         return self._network
 
     def _images(self) -> list[TrainingImage]:

@@ -14,10 +14,9 @@ from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import PredictConfig, TrainConfig
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import BlockLabels
-from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.reports import Notice, PreviewSource, TrainStarted, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model
-from napari_blockseg.learn.data import WorkingGrid, class_lookup
+from napari_blockseg.learn.data import WorkingGrid, check_labels_fit, class_lookup
 from napari_blockseg.learn.devices import is_out_of_memory
 from napari_blockseg.learn.interactive.behind import Behind, Clock
 from napari_blockseg.learn.interactive.features import Index, PlaneFeatures
@@ -25,6 +24,7 @@ from napari_blockseg.learn.interactive.fitted import FittedHead
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
+from napari_blockseg.learn.interactive.planes import Images, Planes
 from napari_blockseg.learn.interactive.view import (
     Preview,
     Region,
@@ -42,17 +42,11 @@ _IDLE_SECONDS = 0.05
 _SHOW_SECONDS = 5.0
 
 
-class Source(Protocol):
+class Source(Images, Protocol):
     """Where planes and their labels come from; they may change at any time."""
 
     def changed(self) -> Mapping[str, BlockLabels]:
         """Return labels, by plane, that changed since the last call; at first all there are."""
-
-    def pixels(self, name: str) -> Any:
-        """Return the pixels (rows, cols, channels) of a plane."""
-
-    def identity(self, name: str) -> list[Any]:
-        """Return plain values that name a plane and its content."""
 
 
 class Interactive:
@@ -101,9 +95,10 @@ class Interactive:
             foundation, self._painted, classes, self._grid, config, Path(out), self._note, clock
         )
         self._full, self._clock = full, clock
+        self._halted = False
         self._labels: dict[str, BlockLabels] = {}
-        self._planes: dict[str, PlaneFeatures] = {}
-        self._normalization: Normalization | None = None
+        n_channels = foundation.maker.encoder.encoder.n_channels
+        self._planes = Planes(source, n_channels, self._grid)
         self._view = view
         self._fitted = FittedHead(self._painted, self._maker)
         self._scoring: Iterator[Validation | Notice | None] | None = None
@@ -118,9 +113,7 @@ class Interactive:
         """Preview another view from now on."""
         if view != self._view:
             self._view, self._asked = view, self._clock()
-            # Planes that were only looked at: a stack of them would fill the memory.
-            for name in self._planes.keys() - self._painted.planes.keys() - {view.name}:
-                del self._planes[name]
+            self._planes.forget_all_but({*self._painted.planes, view.name})
 
     @property
     def view(self) -> View | None:
@@ -196,7 +189,7 @@ class Interactive:
             if self._fitted.refine() and behind.source == "interactive":
                 self._asked = self._clock()
             yield None
-        elif self.head is None or not self._full:
+        elif self.head is None or not self._full or self._halted:
             time.sleep(_IDLE_SECONDS)
             yield None
         elif self._scoring is not None or behind.due_to_score():
@@ -272,12 +265,17 @@ class Interactive:
         try:
             return self._behind.learn(self.head)
         except BlockSegError as error:
-            self._say(str(error), "warning")
+            self._halted = True  # other labels may be what it takes
+            self._say(
+                f"{error} The network behind has stopped; it tries again after the next change of "
+                "labels.",
+                "warning",
+            )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            self._full = False
             self._say("Out of memory: the network behind stops, the quick head goes on.", "warning")
-        self._full = False
         return None
 
     # -- the head --------------------------------------------------------------------------------
@@ -311,29 +309,21 @@ class Interactive:
             self._try(lambda name=name, labels=labels: self._read_labels(name, labels))  # type: ignore[misc]
 
     def _read_labels(self, name: str, labels: BlockLabels) -> None:
-        plane = self._plane(name)
+        plane = self._planes.get(name)
+        check_labels_fit(name, labels, plane.pixels)
         self._labels[name] = labels
         before = self._asked if self._can_fit() else None
         self._painted.update(name, plane, labels.grid, self._lookup[labels.values])
         self._behind.take(name)
+        self._halted = False
         self._fitted.stale = True
         self._asked = before or self._clock()
         if not self._can_fit():
             self._say("Paint some blocks of at least two classes for a preview.")
 
-    def _plane(self, name: str) -> PlaneFeatures:
-        plane = self._planes.get(name)
-        if plane is None:
-            pixels = self._source.pixels(name)
-            self._normalization = self._normalization or Normalization.for_dtype(pixels.dtype)
-            identity = self._source.identity(name)
-            plane = PlaneFeatures(identity, pixels, self._normalization, self._grid)
-            self._planes[name] = plane
-        return plane
-
     def _in_view(self) -> tuple[PlaneFeatures | None, Region]:
         view = self._view
-        plane = None if view is None else self._try(lambda: self._plane(view.name))
+        plane = None if view is None else self._try(lambda: self._planes.get(view.name))
         if view is None or plane is None:
             self._view = None
             return None, (0, 0, 0, 0)
