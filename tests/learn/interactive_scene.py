@@ -56,8 +56,8 @@ class Scene:
         return [name]
 
 
-def begin(scene, foundation, out, full=False, view=View("a")):  # noqa: B008
-    return Interactive(scene, foundation, CLASSES, BLOCK, TRAIN, out, view, full)
+def begin(scene, foundation, out, full=False, view=View("a"), **options):  # noqa: B008
+    return Interactive(scene, foundation, CLASSES, BLOCK, TRAIN, out, view, full, **options)
 
 
 def until(reports, wanted, most=400):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +13,16 @@ import torch
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import LabelError
+from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.reports import Notice, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import load_spec
 from napari_blockseg.learn.interactive import background, behind
+from napari_blockseg.learn.interactive import view as view_module
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.view import View
 
 sys.path.insert(0, str(Path(__file__).parent))
-from interactive_scene import CLASSES, TRAIN, Scene, begin, is_preview, truth_of, until
+from interactive_scene import BLOCK, CLASSES, TRAIN, Scene, begin, is_preview, truth_of, until
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +173,142 @@ def test_a_network_that_cannot_learn_tries_again_with_other_labels(
         until(reports, is_step)
         assert tried == [["a", "b"], ["a", "b"]]
         assert session._behind._network.names == ["a", "b"]
+
+
+# -- previews on the way -----------------------------------------------------------------------
+
+
+class Wide(Scene):
+    """A picture of three tiles side by side, strokes of two classes in the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = np.tile(self.image, (1, 13, 1))
+        self.grid = BlockGrid(self.image.shape[:2], BLOCK)
+        self.values = {}
+        self.paint(1, 2, slice(1, 6))
+        self.paint(2, slice(3, 8), 18)
+
+    def identity(self, name):
+        return ["wide", name, id(self)]
+
+
+@pytest.fixture
+def slow_network(monkeypatch):
+    """Let a preview of the network take ten pieces; what is done before each may be set."""
+    before: list = [lambda: None]
+
+    def predict(model, pixels, config, region):
+        for _ in range(10):
+            before[0]()
+            yield
+        rows, cols = region[1] - region[0], region[3] - region[2]
+        return SimpleNamespace(mask=np.ones((rows, cols), np.uint8))
+
+    monkeypatch.setattr(view_module, "predict", predict)
+    return before
+
+
+def shows_network(session, reports):
+    """Let the network preview from now on."""
+    until(reports, is_step)
+    session._behind.source = "network"
+    session._asked = session._clock()
+
+
+def test_a_preview_is_of_the_view_that_it_names(foundation, tmp_path):
+    scene = Wide()
+    session = begin(scene, foundation, tmp_path, view=View("a", (0, 20, 0, 30)))
+    with closing(session.reports()) as reports:
+        next(reports)
+        assert next(reports) is None  # its tile is about to be made
+        session.look_at(View("a", (40, 100, 50, 90)))
+        first, _ = until(reports, is_preview)
+    assert first.view == session.view
+    assert first.region == (40, 100, 50, 90)
+    assert first.mask.shape == (60, 40)
+
+
+def test_strokes_that_never_end_are_in_a_preview_that_they_do_not_delay(foundation, tmp_path):
+    scene = Wide()
+    session = begin(scene, foundation, tmp_path)
+    with closing(session.reports()) as reports:
+        next(reports)
+        for turn in range(8):
+            scene.paint(3, 10, slice(6, 7 + turn))
+            preview = next(reports)
+            if is_preview(preview):
+                break
+        assert turn == 3, "a turn for each tile"
+        assert 3 in preview.mask
+        assert session._asked is None
+
+
+def test_another_view_ends_a_long_preview_of_the_network(foundation, tmp_path, slow_network):
+    scene = Scene()
+    scene.paint_truth()
+    now = [0.0]
+    session = begin(scene, foundation, tmp_path, full=True, clock=lambda: now[0])
+    with closing(session.reports()) as reports:
+        shows_network(session, reports)
+        now[0] += 1
+        assert [next(reports) for _ in range(3)] == [None] * 3
+        session.look_at(View("a", (0, 20, 0, 30)))
+        preview, _ = until(reports, is_preview, most=13)
+        assert preview.source == "network"
+        assert preview.mask.shape == (20, 30)
+        assert preview.seconds == 1, "since what was asked first"
+
+
+def test_strokes_come_in_on_the_way_of_a_network_s_preview(foundation, tmp_path, slow_network):
+    scene = Scene()
+    scene.paint_truth()
+    session = begin(scene, foundation, tmp_path, full=True)
+    with closing(session.reports()) as reports:
+        shows_network(session, reports)
+        for turn in range(10):
+            scene.paint(turn % 3 + 1, 0, 0)
+            assert next(reports) is None
+            assert session._painted.cells["a"][0, 0] == turn % 3
+        assert is_preview(next(reports))
+
+
+def test_a_network_that_is_slow_to_preview_learns_for_longer(
+    foundation, tmp_path, slow_network, monkeypatch
+):
+    scene = Scene()
+    scene.paint_truth()
+    now = [0.0]
+    session = begin(scene, foundation, tmp_path, full=True, clock=lambda: now[0])
+
+    def tick(*_):
+        now[0] += 1.0
+
+    with closing(session.reports()) as reports:
+        shows_network(session, reports)
+        monkeypatch.setattr(behind.Behind, "due_to_score", lambda _: False)
+        monkeypatch.setattr(behind.Behind, "learn", tick)
+        slow_network[0] = tick
+        until(reports, is_preview)
+        shown = now[0]
+        until(reports, is_preview)
+        assert now[0] - shown == pytest.approx(10 * 10 + 10, abs=2)
+
+
+def test_a_pause_is_not_work(foundation, tmp_path):
+    scene = Scene()
+    scene.paint_truth()
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.01
+        return now[0]
+
+    session = begin(scene, foundation, tmp_path, full=True, clock=clock)
+    with closing(session.reports()) as reports:
+        until(reports, is_step)
+        now[0] += 1000
+        until(reports, is_step)
+        assert 0 < session.live_model().spec.seconds < 100
+        assert 0 < session.network_model().spec.seconds < 100
+    assert 0 < load_spec(tmp_path / "last").seconds < 100

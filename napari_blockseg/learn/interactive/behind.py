@@ -33,6 +33,7 @@ from napari_blockseg.learn.interactive.scoring import (
     network_says,
     score,
 )
+from napari_blockseg.learn.interactive.worktime import Clock
 from napari_blockseg.learn.metrics_log import MetricsLog
 
 #: Folder of the network's last weights, in the model's: a model of its own.
@@ -46,7 +47,6 @@ _SCORE_PATIENCE = 10.0
 LEAD = 0.01
 
 Note = Callable[[str, str], None]
-Clock = Callable[[], float]
 
 
 class Behind:
@@ -70,7 +70,7 @@ class Behind:
     note : callable
         Takes (message, level) for what the user should know.
     clock : callable
-        Gives the seconds by which saves and scores are due.
+        Gives the seconds of work that the models name, and by which saves and scores are due.
 
     Attributes
     ----------

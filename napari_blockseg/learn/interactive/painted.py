@@ -67,6 +67,14 @@ class PaintedPlanes:
         return total
 
     @property
+    def n_held_out(self) -> int:
+        """Labelled cells that are held out."""
+        return sum(
+            int((self.holdout.mask(name) & (cells >= 0)).sum())
+            for name, cells in self.cells.items()
+        )
+
+    @property
     def open(self) -> list[Place]:
         """Tiles whose labels are not gathered yet, in the order in which to do it."""
         return list(self._open)

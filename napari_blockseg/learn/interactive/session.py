@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_blockseg.core.classes import ClassInfo
-from napari_blockseg.core.config import PredictConfig, TrainConfig
+from napari_blockseg.core.config import TrainConfig
 from napari_blockseg.core.errors import BlockSegError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice, PreviewSource, TrainStarted, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.data import WorkingGrid, check_labels_fit, class_lookup
 from napari_blockseg.learn.devices import is_out_of_memory
-from napari_blockseg.learn.interactive.behind import Behind, Clock
+from napari_blockseg.learn.interactive.behind import Behind
 from napari_blockseg.learn.interactive.features import Index, PlaneFeatures
 from napari_blockseg.learn.interactive.fitted import FittedHead
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
 from napari_blockseg.learn.interactive.planes import Images, Planes
+from napari_blockseg.learn.interactive.saying import Notices
 from napari_blockseg.learn.interactive.view import (
+    Drawing,
+    Mask,
     Preview,
     Region,
     View,
     clipped,
+    network_view,
     predict_view,
     view_tiles,
 )
-from napari_blockseg.learn.predict import predict
+from napari_blockseg.learn.interactive.worktime import Clock, WorkTime
 
 Report = Notice | TrainStarted | TrainStep | Validation | Preview
 
 _IDLE_SECONDS = 0.05
-#: A network that previews shows itself again after this long.
+#: A network that previews shows itself again after this long, and ten times what it took: it has
+#: to learn between.
 _SHOW_SECONDS = 5.0
+_SHOW_PATIENCE = 10.0
 
 
 class Source(Images, Protocol):
@@ -89,12 +95,14 @@ class Interactive:
         self._source, self._foundation, self._classes = source, foundation, tuple(classes)
         self._grid = WorkingGrid.for_scale(block, config.working_scale(block))
         self._lookup = class_lookup(classes)
+        self._notices = Notices()
         self._maker = foundation.maker
         self._painted = PaintedPlanes(self._maker, len(self._classes), config.seed)
+        self._full, self._clock, self._work = full, clock, WorkTime(clock)
+        note = self._notices.note
         self._behind = Behind(
-            foundation, self._painted, classes, self._grid, config, Path(out), self._note, clock
+            *(foundation, self._painted, classes, self._grid, config, Path(out), note, self._work)
         )
-        self._full, self._clock = full, clock
         self._halted = False
         self._labels: dict[str, BlockLabels] = {}
         n_channels = foundation.maker.encoder.encoder.n_channels
@@ -103,16 +111,16 @@ class Interactive:
         self._fitted = FittedHead(self._painted, self._maker)
         self._scoring: Iterator[Validation | Notice | None] | None = None
         self._asked: float | None = None
-        self._shown = clock()
-        self._notices: list[Notice] = []
-        self._said: set[str] = set()
+        self._shown, self._show_patience = clock(), _SHOW_SECONDS
 
     # -- what a caller does between two reports --------------------------------------------------
 
     def look_at(self, view: View) -> None:
         """Preview another view from now on."""
         if view != self._view:
-            self._view, self._asked = view, self._clock()
+            self._view = view
+            # Strokes may wait for a preview already: it is of this view then.
+            self._asked = self._clock() if self._asked is None else self._asked
             self._planes.forget_all_but({*self._painted.planes, view.name})
 
     @property
@@ -157,18 +165,25 @@ class Interactive:
             TrainStarted first; a Preview after every change of labels or view; TrainStep and
             Validation of the network; None where there is nothing to say.
         """
+        with closing(self._turns()) as turns:
+            while True:
+                with self._work.running():
+                    report = next(turns)
+                yield report
+
+    # -- one turn --------------------------------------------------------------------------------
+
+    def _turns(self) -> Generator[Report | None, None, None]:
         try:
             self._take_labels()
             yield self._train_started()
             while True:
                 self._take_labels()
-                while self._notices:
-                    yield self._notices.pop(0)
+                while self._notices.waiting:
+                    yield self._notices.waiting.pop(0)
                 yield from self._turn()
         finally:
             self._behind.save(self.head)
-
-    # -- one turn --------------------------------------------------------------------------------
 
     def _turn(self) -> Iterator[Report | None]:
         """Do what is most urgent."""
@@ -194,11 +209,14 @@ class Interactive:
             yield None
         elif self._scoring is not None or behind.due_to_score():
             yield self._score(self.head)
-        elif behind.source == "network" and self._clock() - self._shown > _SHOW_SECONDS:
+        elif behind.source == "network" and self._show_is_due():
             self._asked = self._clock()
             yield None
         else:
             yield self._learn()
+
+    def _show_is_due(self) -> bool:
+        return self._clock() - self._shown > self._show_patience
 
     def _get_ready(self) -> Iterator[None]:
         """Before there are strokes enough, make the features of what is in view."""
@@ -211,42 +229,71 @@ class Interactive:
         yield None
 
     def _answer(self) -> Iterator[Preview | None]:
-        """Preview the view from the present labels."""
-        asked, view, self._asked = self._asked, self._view, None
-        for place in [one for one in self._painted.open if view and one[0] == view.name]:
-            if not self._maker.has(self._painted.planes[place[0]], place[1]):
+        """Preview the view from the present labels; begin again where the view changes."""
+        asked, view, began = self._asked, self._view, self._work()
+        plane, region = self._in_view()
+        self._asked = None
+        if plane is None or view is None or asked is None:
+            return
+        source = self._behind.source
+        mask = yield from self._following(view, self._draw(view, plane, region))
+        # Strokes that came on the way: the head has seen them, the network has to learn first.
+        self._asked = None
+        if mask is not None:
+            self._shown = self._clock()
+            if source == "network":
+                took = self._work() - began
+                self._show_patience = max(_SHOW_SECONDS, _SHOW_PATIENCE * took)
+            yield Preview(view, region, mask, source, self._shown - asked)
+        elif self._view is not None and self._view != view:
+            self._asked = asked
+
+    def _following(self, view: View, drawing: Drawing) -> Drawing:
+        """Go on with a preview while its view is looked at; strokes are taken in on the way."""
+        while True:
+            try:
+                next(drawing)
+            except StopIteration as end:
+                mask: Mask | None = end.value
+                return mask
+            except BlockSegError as error:
+                self._notices.say(str(error), "warning")
+                self._view = None
+                return None
+            yield None
+            self._take_labels()
+            if self._view != view:
+                return None
+
+    def _draw(self, view: View, plane: PlaneFeatures, region: Region) -> Drawing:
+        """Return the mask of a view, None where it cannot be; yields before what takes long.
+
+        The head is fitted after all that: it knows of strokes that came on the way, and who paints
+        on and on waits no longer for a preview.
+        """
+        if self._behind.source == "network":
+            model = self.live_model()
+            return None if model is None else (yield from network_view(model, plane, region))
+        for tile in self._missing(plane, region):
+            yield None
+            if not self._see(plane, tile):
+                return None
+        for place in self._open_in(view):
+            if not self._maker.has(plane, place[1]):
                 yield None
+            if place in self._painted.open:
+                self._gather(place)
+        for place in self._open_in(view):
             self._gather(place)
         if self._fitted.stale:
             self._fitted.fit()
-        plane, region = self._in_view()
-        if plane is None or view is None or asked is None or self.head is None:
-            return
-        if self._behind.source == "network":
-            mask = yield from self._network_mask(plane, region)
-        else:
-            for tile in self._missing(plane, region):
-                yield None
-                if not self._see(plane, tile):
-                    return
-            mask = predict_view(self.head, self._maker, plane, region, self._classes)
-        self._shown = self._clock()
-        yield Preview(view, region, mask, self._behind.source, self._shown - asked)
+        if self.head is None or not self._can_fit():
+            return None
+        return predict_view(self.head, self._maker, plane, region, self._classes)
 
-    def _network_mask(
-        self, plane: PlaneFeatures, region: Region
-    ) -> Generator[None, None, NDArray[np.unsignedinteger[Any]]]:
-        model = self.live_model()
-        if model is None:
-            raise BlockSegError("There is no network to preview with; start the training again.")
-        steps = predict(model, plane.pixels, PredictConfig(), region)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                mask: NDArray[np.unsignedinteger[Any]] = end.value.mask
-                return mask
-            yield None
+    def _open_in(self, view: View) -> list[tuple[str, Index]]:
+        """Return the tiles of the plane in view whose labels are not gathered yet."""
+        return [place for place in self._painted.open if place[0] == view.name]
 
     def _score(self, head: Head) -> Report | None:
         """Score a piece of what is held out: strokes come between."""
@@ -266,7 +313,7 @@ class Interactive:
             return self._behind.learn(self.head)
         except BlockSegError as error:
             self._halted = True  # other labels may be what it takes
-            self._say(
+            self._notices.say(
                 f"{error} The network behind has stopped; it tries again after the next change of "
                 "labels.",
                 "warning",
@@ -275,7 +322,9 @@ class Interactive:
             if not is_out_of_memory(error):
                 raise
             self._full = False
-            self._say("Out of memory: the network behind stops, the quick head goes on.", "warning")
+            self._notices.say(
+                "Out of memory: the network behind stops, the quick head goes on.", "warning"
+            )
         return None
 
     # -- the head --------------------------------------------------------------------------------
@@ -284,7 +333,7 @@ class Interactive:
         return int((self._painted.counts > 0).sum()) >= 2
 
     def _gather(self, place: tuple[str, Index]) -> None:
-        self._try(lambda: self._painted.gather(place))
+        self._notices.attempt(lambda: self._painted.gather(place))
         self._fitted.stale = True
 
     def _missing(self, plane: PlaneFeatures, region: Region) -> list[Index]:
@@ -293,7 +342,7 @@ class Interactive:
 
     def _see(self, plane: PlaneFeatures, tile: Index) -> bool:
         """Make the features of a tile in view; where it cannot be, look at nothing."""
-        found = self._try(lambda: self._maker.get(plane, tile))
+        found = self._notices.attempt(lambda: self._maker.get(plane, tile))
         if found is None:
             self._view = None
         return found is not None
@@ -306,7 +355,7 @@ class Interactive:
             same = old is not None and np.array_equal(old.values, labels.values)
             if same or (old is None and not labels.values.any()):
                 continue
-            self._try(lambda name=name, labels=labels: self._read_labels(name, labels))  # type: ignore[misc]
+            self._notices.attempt(lambda name=name, labels=labels: self._read_labels(name, labels))  # type: ignore[misc]
 
     def _read_labels(self, name: str, labels: BlockLabels) -> None:
         plane = self._planes.get(name)
@@ -317,13 +366,13 @@ class Interactive:
         self._behind.take(name)
         self._halted = False
         self._fitted.stale = True
-        self._asked = before or self._clock()
+        self._asked = self._clock() if before is None else before
         if not self._can_fit():
-            self._say("Paint some blocks of at least two classes for a preview.")
+            self._notices.say("Paint some blocks of at least two classes for a preview.")
 
     def _in_view(self) -> tuple[PlaneFeatures | None, Region]:
         view = self._view
-        plane = None if view is None else self._try(lambda: self._planes.get(view.name))
+        plane = None if view is None else self._notices.attempt(lambda: self._planes.get(view.name))
         if view is None or plane is None:
             self._view = None
             return None, (0, 0, 0, 0)
@@ -332,11 +381,7 @@ class Interactive:
     # -- saying ----------------------------------------------------------------------------------
 
     def _train_started(self) -> TrainStarted:
-        counts = int(self._painted.counts.sum())
-        held = sum(
-            int((self._painted.holdout.mask(name) & (cells >= 0)).sum())
-            for name, cells in self._painted.cells.items()
-        )
+        counts, held = int(self._painted.counts.sum()), self._painted.n_held_out
         return TrainStarted(
             steps=None,
             minutes=None,
@@ -349,20 +394,3 @@ class Interactive:
             scale=self._grid.scale,
             decoder_stride=self._foundation.network.decoder_stride,
         )
-
-    def _try(self, work: Callable[[], Any]) -> Any:
-        """Do something for one image; what is wrong with it is said, and the rest goes on."""
-        try:
-            return work()
-        except BlockSegError as error:
-            self._say(str(error), "warning")
-            return None
-
-    def _say(self, message: str, level: str = "info") -> None:
-        """Say something, once."""
-        if message not in self._said:
-            self._said.add(message)
-            self._note(message, level)
-
-    def _note(self, message: str, level: str) -> None:
-        self._notices.append(Notice.model_validate({"message": message, "level": level}))

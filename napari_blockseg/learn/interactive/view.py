@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_blockseg.core.classes import ClassInfo
+from napari_blockseg.core.config import PredictConfig
 from napari_blockseg.core.reports import PreviewSource
+from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.interactive.features import LRG, TILE, FeatureMaker, PlaneFeatures
 from napari_blockseg.learn.interactive.head import Head
+from napari_blockseg.learn.predict import predict
 
 Region = tuple[int, int, int, int]
+Mask = NDArray[np.unsignedinteger[Any]]
+#: A mask in the making; None where it cannot be.
+Drawing = Generator[None, None, Mask | None]
 
 _CHUNK_VALUES = 1_000_000
 
@@ -42,7 +49,7 @@ class Preview:
 
     view: View
     region: Region
-    mask: NDArray[np.unsignedinteger[Any]]
+    mask: Mask
     source: PreviewSource
     seconds: float
 
@@ -67,7 +74,7 @@ def predict_view(
     plane: PlaneFeatures,
     region: Region,
     classes: Sequence[ClassInfo],
-) -> NDArray[np.unsignedinteger[Any]]:
+) -> Mask:
     """Return class values (rows, cols) of a region in image pixels.
 
     Features that are not in memory are loaded or computed: ask for them before, one by one.
@@ -87,6 +94,18 @@ def predict_view(
             :, r0 - top : r1 - top, c0 - left : c1 - left
         ]
     return _class_values(logits, window, plane, region, classes)
+
+
+def network_view(model: Model, plane: PlaneFeatures, region: Region) -> Drawing:
+    """Return class values (rows, cols) of a region in image pixels, a tile between two yields."""
+    with closing(predict(model, plane.pixels, PredictConfig(), region)) as steps:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                mask: Mask = end.value.mask
+                return mask
+            yield
 
 
 def _cells(plane: PlaneFeatures, region: Region) -> Region:
@@ -113,7 +132,7 @@ def _class_values(
     plane: PlaneFeatures,
     region: Region,
     classes: Sequence[ClassInfo],
-) -> NDArray[np.unsignedinteger[Any]]:
+) -> Mask:
     """Interpolate logits to image pixels and return the class values of the largest."""
     values = np.array([info.value for info in classes])
     values = values.astype(np.uint8 if values.max() <= 255 else np.uint16)
