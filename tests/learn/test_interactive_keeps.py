@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from napari_blockseg.core.config import NetworkConfig
-from napari_blockseg.core.errors import LabelError
+from napari_blockseg.core.errors import LabelError, ModelError
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.core.reports import Notice, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import load_spec
@@ -312,3 +312,69 @@ def test_a_pause_is_not_work(foundation, tmp_path):
         assert 0 < session.live_model().spec.seconds < 100
         assert 0 < session.network_model().spec.seconds < 100
     assert 0 < load_spec(tmp_path / "last").seconds < 100
+
+
+# -- a disk that is full -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Refuse to save while the first item is true; count the tries."""
+    state = [True, 0]
+
+    def refused(save):
+        def try_it(*args):
+            state[1] += 1
+            if state[0]:
+                raise OSError(28, "No space left on device")
+            save(*args)
+
+        return try_it
+
+    for module in (background, behind):
+        monkeypatch.setattr(module, "save_model", refused(module.save_model))
+    return state
+
+
+def test_a_full_disk_is_said_once_and_saved_to_when_there_is_room(
+    foundation, tmp_path, full_disk, wrong
+):
+    scene = Scene()
+    scene.paint_truth()
+    now = [0.0]
+
+    def clock():
+        now[0] += 50.0  # a checkpoint is due before every step
+        return now[0]
+
+    session = begin(scene, foundation, tmp_path, full=True, clock=clock)
+    with closing(session.reports()) as reports:
+        first, seen = until(reports, is_score)
+        assert first.source == "network"
+        for _ in range(3):
+            seen += until(reports, is_score)[1]
+        assert full_disk[1] > 3
+        (warning,) = [one for one in seen if is_notice(one) and one.level == "warning"]
+        assert "No space left" in warning.message
+        assert str(tmp_path) in warning.message
+        assert session.best is None
+        full_disk[0] = False
+        until(reports, is_score)
+        next(reports)
+        assert load_spec(tmp_path).val_miou == session.best == 1.0
+        full_disk[0] = True
+        with pytest.raises(ModelError, match="No space left"):
+            reports.close()
+
+
+def test_what_ends_a_session_is_not_hidden_by_a_full_disk(
+    foundation, tmp_path, full_disk, monkeypatch
+):
+    scene = Scene()
+    scene.paint_truth()
+    with closing(begin(scene, foundation, tmp_path, full=True).reports()) as reports:
+        until(reports, is_step)
+        monkeypatch.setattr(behind.Behind, "learn", lambda *_: {}["no such thing"])
+        with pytest.raises(KeyError, match="no such thing"):
+            until(reports, is_preview)
+    assert full_disk[1] == 1

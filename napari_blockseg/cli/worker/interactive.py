@@ -148,6 +148,7 @@ class InteractiveDesk:
         self._foundation: tuple[Any, Foundation] | None = None
         self._images: PaintedProject | None = None
         self._previews: deque[Path] = deque()
+        self._cannot_show = False
         self.session: Session | None = None
 
     def features(self, request: Features) -> Steps:
@@ -241,7 +242,20 @@ class InteractiveDesk:
 
         if report is None or not isinstance(report, Preview):
             return None if report is None else report.model_dump()
-        return self._publish(report)
+        try:
+            message = self._publish(report)
+        except OSError as error:
+            message, said = None, self._cannot_show
+            self._cannot_show = True
+            if not said:
+                message = Notice(
+                    level="warning",
+                    message=f"A preview could not be written: {error}. The session goes on, and "
+                    "shows the next one that can be. Make room on the disk.",
+                ).model_dump()
+            return message
+        self._cannot_show = False
+        return message
 
     def _publish(self, preview: Preview) -> dict[str, Any]:
         """Write a preview under a name of its own and say so."""

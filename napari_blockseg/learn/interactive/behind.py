@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import TrainConfig
+from napari_blockseg.core.errors import ModelError
 from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice, PreviewSource, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model, save_model
@@ -103,6 +105,7 @@ class Behind:
         self._best_on: object = None
         self._log: MetricsLog | None = None
         self._unlogged: list[TrainStep | Validation | Notice] = []
+        self._cannot_save = False
         self._started = self._scored = self._saved = clock()
         self._patience = _SCORE_SECONDS
 
@@ -150,7 +153,7 @@ class Behind:
         start = self._clock()
         loss = network.learn(self._teacher_of(head))
         if start - self._saved > self._config.checkpoint_seconds:
-            self.save(head)
+            self._try_to_save(lambda: self.save(head))
         if loss is None:
             return None
         step = TrainStep(
@@ -266,9 +269,9 @@ class Behind:
         )
         takes_over = better == "network" and self.source != "network"
         better_than_ever = self._best is None or (network.miou or 0.0) >= self._best
-        if better == "network" and (takes_over or better_than_ever):
+        is_best = better == "network" and (takes_over or better_than_ever)
+        if is_best and self._try_to_save(lambda: self._write(self._out, network.miou, network.iou)):
             self._best = network.miou
-            self._write(self._out, network.miou, network.iou)
         if better != self.source:
             self.source = better
             mine, its = (f"{100 * (one.miou or 0):.0f} %" for one in (network, head))
@@ -293,6 +296,11 @@ class Behind:
         ----------
         head : Head or None
             The present one.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it; what is there stays whole.
         """
         self._saved = self._clock()
         if self.source == "interactive" and head is not None:
@@ -306,6 +314,38 @@ class Behind:
             self._log.add(report)
         self._unlogged = []
         self._log.flush()
+
+    def save_at_end(self, head: Head | None) -> None:
+        """Save for the last time.
+
+        Raises
+        ------
+        ModelError
+            If the disk does not take it.
+        """
+        try:
+            self.save(head)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{self._out} could not be saved: {error}. It is as it was saved before, if it "
+                "was. Make room on the disk, or see whether it can be written, and train again."
+            ) from error
+
+    def _try_to_save(self, save: Callable[[], None]) -> bool:
+        """Save something; a disk that does not take it is said, and the session goes on."""
+        try:
+            save()
+        except (OSError, SafetensorError) as error:
+            if not self._cannot_save:
+                self._note(
+                    f"{self._out} could not be saved: {error}. What was saved before is kept, and "
+                    "it is tried again. Make room on the disk, or see whether it can be written.",
+                    "warning",
+                )
+            self._cannot_save = True
+            return False
+        self._cannot_save = False
+        return True
 
     def _write(self, folder: Path, miou: float | None, iou: dict[str, float | None]) -> None:
         if self._network is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -182,8 +182,13 @@ class Interactive:
                 while self._notices.waiting:
                     yield self._notices.waiting.pop(0)
                 yield from self._turn()
-        finally:
-            self._behind.save(self.head)
+        except GeneratorExit:
+            self._behind.save_at_end(self.head)
+            raise
+        except BaseException:
+            with suppress(BlockSegError):  # what has ended it is what should be known
+                self._behind.save_at_end(self.head)
+            raise
 
     def _turn(self) -> Iterator[Report | None]:
         """Do what is most urgent."""
