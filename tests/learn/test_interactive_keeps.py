@@ -378,3 +378,32 @@ def test_what_ends_a_session_is_not_hidden_by_a_full_disk(
         with pytest.raises(KeyError, match="no such thing"):
             until(reports, is_preview)
     assert full_disk[1] == 1
+
+
+# -- what is held out --------------------------------------------------------------------------
+
+
+def test_what_is_held_out_is_given_back_when_training_is_erased_on_another_plane(
+    foundation, tmp_path
+):
+    scene = Scene()
+    for name in ("a", "b"):
+        scene.paint_truth(name)
+    session = begin(scene, foundation, tmp_path, full=True)
+    painted = session._painted
+    with closing(session.reports()) as reports:
+        until(reports, is_step)
+        value = int(scene.values["a"][painted.holdout.mask("a")].max())
+        held = painted.holdout.mask("a") & (scene.values["a"] == value)
+        assert held.any()
+        scene.paint(0, *np.nonzero((scene.values["a"] == value) & ~held), name="a")
+        until(reports, is_step)
+        held = painted.holdout.mask("a") & (scene.values["a"] == value)
+        assert held.any(), "there is enough of it on the other plane"
+        scene.paint(0, *np.nonzero(scene.values["b"] == value), name="b")
+        until(reports, is_step)
+        assert not (painted.holdout.mask("a") & (scene.values["a"] == value)).any()
+        counts = session._behind._network._data.sampler.counts
+        assert counts[value - 1] == (scene.values["a"] == value).sum() > 0
+        found = [points for points in painted.held_out() if points.plane is painted.planes["a"]]
+        assert not any((points.classes == value - 1).any() for points in found)

@@ -38,7 +38,7 @@ class GrowingHoldout:
         self._held: dict[tuple[str, int, int], bool] = {}
         self._masks: dict[str, NDArray[np.bool_]] = {}
 
-    def update(self, planes: Mapping[str, Cells], changed: Mapping[str, Cells]) -> None:
+    def update(self, planes: Mapping[str, Cells], changed: Mapping[str, Cells]) -> set[str]:
         """Take in what was painted.
 
         Parameters
@@ -47,6 +47,11 @@ class GrowingHoldout:
             Class index of each cell of every plane by name, -1 = unlabelled.
         changed : mapping of str to (rows, cols) int array
             Those of them that changed.
+
+        Returns
+        -------
+        set of str
+            Other planes, of which something is no longer held out: training lacks a class of it.
         """
         train = np.zeros(self._n_classes, np.int64)
         for name, cells in planes.items():
@@ -55,8 +60,8 @@ class GrowingHoldout:
         parts = []
         for name, cells in changed.items():
             self._masks[name] = np.zeros(cells.shape, bool)
-            for row, col in _painted(cells):
-                area = slice(row * SIDE, (row + 1) * SIDE), slice(col * SIDE, (col + 1) * SIDE)
+            for row, col in _places(cells >= 0):
+                area = _area(row, col)
                 parts.append(((name, row, col), area, self._count(cells[area])))
                 train += parts[-1][2]
         for place, area, counts in parts:
@@ -66,6 +71,26 @@ class GrowingHoldout:
             if self._held[place]:
                 self._masks[place[0]][area] = True
                 train = left
+        others = {name: cells for name, cells in planes.items() if name not in changed}
+        return self._give_back(others, train)
+
+    def _give_back(self, planes: Mapping[str, Cells], train: NDArray[np.int64]) -> set[str]:
+        """Give training what it lacks of what is held out on planes that did not change."""
+        given = set()
+        for name, cells in planes.items():
+            mask = self._known(name, cells)
+            lacking = mask & (cells >= 0) & (train < MIN_TRAIN)[cells]
+            for row, col in _places(lacking):
+                area = _area(row, col)
+                counts = self._count(cells[area])
+                if np.any(train[counts > 0] < MIN_TRAIN):
+                    train = train + counts
+                    self._held[name, row, col] = False
+                    mask = mask.copy()
+                    mask[area] = False
+                    given.add(name)
+            self._masks[name] = mask
+        return given
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Return which cells of a plane are held out, (rows, cols)."""
@@ -92,6 +117,12 @@ class GrowingHoldout:
         return mask
 
 
-def _painted(cells: Cells) -> list[tuple[int, int]]:
-    places = np.unique(np.argwhere(cells >= 0) // SIDE, axis=0)
+def _places(cells: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the superblocks in which some of the cells (rows, cols) lie."""
+    places = np.unique(np.argwhere(cells) // SIDE, axis=0)
     return [(int(row), int(col)) for row, col in places]
+
+
+def _area(row: int, col: int) -> tuple[slice, slice]:
+    """Return the cells of a superblock."""
+    return slice(row * SIDE, (row + 1) * SIDE), slice(col * SIDE, (col + 1) * SIDE)

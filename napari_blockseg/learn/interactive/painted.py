@@ -79,15 +79,33 @@ class PaintedPlanes:
         """Tiles whose labels are not gathered yet, in the order in which to do it."""
         return list(self._open)
 
-    def update(self, name: str, plane: PlaneFeatures, grid: BlockGrid, cells: Cells) -> None:
-        """Take in the class index of each label cell of a plane, -1 = unlabelled."""
-        before, held_before = self.cells.get(name), self.holdout.known(name)
+    def update(self, name: str, plane: PlaneFeatures, grid: BlockGrid, cells: Cells) -> list[str]:
+        """Take in the class index of each label cell of a plane, -1 = unlabelled.
+
+        Returns
+        -------
+        list of str
+            Planes of which training sees something else: this one, and those of which less is
+            held out now.
+        """
+        before = self.cells.get(name)
+        held_before = {other: self.holdout.known(other) for other in (*self.cells, name)}
         self.planes[name], self.cells[name], self.grids[name] = plane, cells, grid
-        self.holdout.update(self.cells, {name: cells})
-        changed = np.ones(cells.shape, bool)
-        if before is not None and held_before is not None and before.shape == cells.shape:
-            changed = (before != cells) | (held_before != self.holdout.mask(name))
-        labelled = {(name, tile) for tile in self._tiles_of(plane, cells >= 0)}
+        given = sorted(self.holdout.update(self.cells, {name: cells}))
+        for other in (name, *given):
+            held = held_before[other]
+            changed = np.ones(self.cells[other].shape, bool)
+            if held is not None and held.shape == changed.shape:
+                changed = held != self.holdout.mask(other)
+            if other == name and before is not None and before.shape == cells.shape:
+                changed |= before != cells
+            self._open_where(other, changed)
+        return [name, *given]
+
+    def _open_where(self, name: str, changed: NDArray[np.bool_]) -> None:
+        """Let the tiles of changed cells be gathered anew, or forget what was there."""
+        plane = self.planes[name]
+        labelled = {(name, tile) for tile in self._tiles_of(plane, self.cells[name] >= 0)}
         for tile in self._tiles_of(plane, changed):
             place = (name, tile)
             if place in self._open:

@@ -367,8 +367,8 @@ class Interactive:
         check_labels_fit(name, labels, plane.pixels)
         self._labels[name] = labels
         before = self._asked if self._can_fit() else None
-        self._painted.update(name, plane, labels.grid, self._lookup[labels.values])
-        self._behind.take(name)
+        for other in self._painted.update(name, plane, labels.grid, self._lookup[labels.values]):
+            self._behind.take(other)
         self._halted = False
         self._fitted.stale = True
         self._asked = self._clock() if before is None else before
