@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 
+from napari_blockseg.cli.worker.interactive import InteractiveDesk, only_renamed
+from napari_blockseg.cli.worker.messages import Interactive
+from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.labels import diff
 from napari_blockseg.files.project import Project
-from napari_blockseg.learn.checkpoint import load_model
+from napari_blockseg.learn.checkpoint import load_model, load_spec
+from napari_blockseg.learn.interactive import background, behind, carrying
 
 sys.path.insert(0, str(Path(__file__).parent))
 from worker_client import Worker
@@ -150,13 +156,17 @@ def test_classes_that_are_added_are_learned(worker, painting):
     number = begin(worker, painting, "more", full=False)
     preview_of(worker, painting, number)
     painting.set_classes([*painting.classes, "sky"])
-    assert "starting anew" in worker.wait_for("notice", number)["message"]
+    message = worker.wait_for("notice", number)["message"]
+    assert "more stays as it is" in message
     paint(painting, "scene_0", {4: (slice(3, 5), slice(3, 5))})
     found, mask = preview_of(worker, painting, number)
     while 4 not in mask:
         found, mask = preview_of(worker, painting, number)
     assert found["classes"]["sky"] > 0
-    stop(worker, number)
+    folder = Path(stop(worker, number)["model"])
+    assert folder.name in message
+    known = {name: len(load_spec(painting.models_dir / name).classes) for name in painting.runs()}
+    assert known == {"more": 3, folder.name: 4}
 
 
 def test_strokes_come_in_while_the_network_learns_and_a_kill_loses_no_model(painting):
@@ -198,3 +208,115 @@ def test_it_saves_when_its_client_goes_away(worker, painting):
     worker.process.stdin.close()
     assert worker.process.wait(timeout=5) == 0
     assert (painting.models_dir / "left" / "model.safetensors").exists()
+
+
+# -- in this process: what a session makes of other classes ------------------------------------
+
+
+@pytest.fixture
+def desk():
+    return InteractiveDesk(Project.open)
+
+
+def run_session(desk, project, folder, **fields):
+    request = Interactive(
+        id=1,
+        type="interactive",
+        project=str(project.root),
+        run=folder.name,
+        image_id="scene_0",
+        network=NETWORK,
+        train=TRAIN,
+        **fields,
+    )
+    return desk.run(request, folder)
+
+
+def until(messages, kind, most=400):
+    """Return the first message of a kind, and all up to it."""
+    seen = []
+    for _ in range(most):
+        message = next(messages)
+        if message is not None:
+            seen.append(message)
+            if message["type"] == kind:
+                return message, seen
+    raise AssertionError(f"no {kind} in {most} turns; {seen[-2:]}")
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_classes_with_other_names_are_the_same_classes(desk, painting):
+    paint(painting, "scene_0", STROKES)
+    folder = painting.models_dir / "renamed"
+    with closing(run_session(desk, painting, folder)) as messages:
+        step, _ = until(messages, "train_step")
+        session = desk.session
+        painting.set_classes(["meadow", "wood", "water"])
+        later, seen = until(messages, "train_step")
+        assert {one["type"] for one in seen} <= {"train_step", "interactive_preview", "validation"}
+        assert later["step"] == step["step"] + 1
+        assert desk.session is session
+        assert session.live_model().spec.classes[0].name == "meadow"
+        paint(painting, "scene_0", {3: (slice(4, 6), slice(3, 5))})
+        assert "meadow" in until(messages, "interactive_preview")[0]["classes"]
+    for kept in (folder, folder / "last"):
+        assert [info.name for info in load_spec(kept).classes] == ["meadow", "wood", "water"]
+
+
+def test_a_class_that_is_added_takes_nothing_of_what_was_learned(desk, painting, monkeypatch):
+    monkeypatch.setattr(carrying, "FROM_HEAD", 2)
+    monkeypatch.setattr(background, "FROM_HEAD", 2)
+    monkeypatch.setattr(behind, "FROM_HEAD", 2)
+    paint(painting, "scene_0", STROKES)
+    folder = painting.models_dir / "first"
+    with closing(run_session(desk, painting, folder)) as messages:
+        while (step := until(messages, "train_step")[0]["step"]) < 3:
+            pass
+        painting.set_classes(["meadow", "wood", "water", "sky"])
+        notice, _ = until(messages, "notice")
+        assert "first stays as it is" in notice["message"]
+        assert "goes on with what it has learned" in notice["message"]
+        kept = content(folder)
+        was = load_model(folder / "last", "cpu")
+        assert [info.name for info in was.spec.classes] == ["meadow", "wood", "water"]
+        assert was.spec.steps == step
+        next(messages)
+        carried = desk.session._behind._learned.network.state_dict()
+        for name, tensor in was.network.state_dict().items():
+            assert torch.equal(carried[name][: len(tensor)] if tensor.ndim else tensor, tensor)
+        assert until(messages, "train_step")[0]["step"] == step + 1
+        new = desk.folder
+        assert new.parent == painting.models_dir
+        assert new.name in notice["message"]
+    assert content(folder) == kept
+    assert load_spec(new / "last").steps == step + 1
+    assert len(load_spec(new / "last").classes) == 4
+    assert len((new / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_classes_in_another_order_are_not_taken_for_renamed_ones():
+    classes = make_classes(["a", "b", "c"])
+    assert only_renamed(classes, make_classes(["a", "x", "c"]))
+    assert not only_renamed(classes, make_classes(["a", "c", "b"]))
+    assert not only_renamed(classes, make_classes(["b", "c", "d"]))
+    assert not only_renamed(classes, classes[:2])
+
+
+def test_a_preview_that_the_disk_does_not_take_ends_nothing(desk, painting, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    paint(painting, "scene_0", STROKES)
+    with closing(run_session(desk, painting, painting.models_dir / "full", full=False)) as messages:
+        with monkeypatch.context() as patch:
+            patch.setattr(tifffile, "imwrite", full)
+            notice, _ = until(messages, "notice")
+            assert "No space left" in notice["message"]
+            paint(painting, "scene_0", {3: (slice(4, 6), slice(3, 5))})
+            time.sleep(0.3)
+            assert [next(messages) for _ in range(8)] == [None] * 8, "it is said once"
+        paint(painting, "scene_0", {3: (slice(3, 4), slice(3, 5))})
+        until(messages, "interactive_preview")

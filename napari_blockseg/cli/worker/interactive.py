@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from napari_blockseg.files.featurecache import FeatureCache
 from napari_blockseg.files.predictions import class_notes
 
 if TYPE_CHECKING:
+    from napari_blockseg.core.classes import ClassInfo
     from napari_blockseg.files.project import Project
     from napari_blockseg.learn.interactive.foundation import Foundation
     from napari_blockseg.learn.interactive.session import Interactive as Session
@@ -120,8 +121,7 @@ class PaintedProject:
         except (BlockSegError, OSError):
             return False
         before, self.project, self._spec = self.project, now, stamp
-        names = [[(one.value, one.name) for one in which.classes] for which in (before, now)]
-        return before.block != now.block or names[0] != names[1]
+        return before.block != now.block or before.classes != now.classes
 
     def _planes(self, image_id: str, labels: BlockLabels) -> dict[str, BlockLabels]:
         known = {place[1] for place in self._places.values() if place[0] == image_id}
@@ -141,6 +141,13 @@ class InteractiveDesk:
     ----------
     open_project : callable
         Gives the project in a folder.
+
+    Attributes
+    ----------
+    session : Interactive or None
+        The one that runs.
+    folder : Path
+        Where it saves.
     """
 
     def __init__(self, open_project: Open) -> None:
@@ -150,6 +157,7 @@ class InteractiveDesk:
         self._previews: deque[Path] = deque()
         self._cannot_show = False
         self.session: Session | None = None
+        self.folder = Path()
 
     def features(self, request: Features) -> Steps:
         """Yield turns until the features of a view are at hand, then say so."""
@@ -181,17 +189,29 @@ class InteractiveDesk:
         ).model_dump()
 
     def run(self, request: Interactive, folder: Path) -> Steps:
-        """Yield the messages of a session that ends when it is closed; closing saves."""
+        """Yield the messages of a session that ends when it is closed; closing saves.
+
+        Where classes or blocks change, another session goes on, in a folder of its own where the
+        one before has saved something.
+        """
+        from napari_blockseg.learn.interactive.behind import LAST
+        from napari_blockseg.learn.interactive.carrying import carry_over
         from napari_blockseg.learn.interactive.session import Interactive as Session
         from napari_blockseg.learn.interactive.view import View
 
-        place, region = (request.image_id, request.slice), request.region
+        place, region, steps = (request.image_id, request.slice), request.region, 0
+        self.folder, self.session = folder, None
         while True:
             images = self._images = PaintedProject(self._open(Path(request.project)))
-            view = View(images.look_up(*place), region)
-            foundation = self._stand_on(images, images.pixels(view.name), request)
-            yield None
-            project = images.project
+            project, view = images.project, View(images.look_up(*place), region)
+            pixels = images.pixels(view.name)
+            foundation = self._stand_on(images, pixels, request)
+            learned = None
+            if self.session is not None:
+                known = foundation.network, project.classes, pixels.shape[-1]
+                learned = carry_over(*known, self.folder / LAST, steps)
+                yield _renewed(self.folder, folder, learned is not None)
+            self.folder = folder
             session = self.session = Session(
                 images,
                 foundation,
@@ -201,15 +221,33 @@ class InteractiveDesk:
                 folder,
                 view,
                 request.full,
+                learned=learned,
             )
-            with closing(session.reports()) as reports:
-                for report in reports:
-                    yield self._message(report)
-                    if images.is_another(self._open):
-                        break
+            yield from self._follow(session, images)
+            steps = session.steps if project.block == images.project.block else 0
             if session.view is not None:
                 place, region = images.place(session.view.name), session.view.region
-            yield Notice(message="Classes or blocks changed: starting anew with them.").model_dump()
+            if any((one / "model.json").exists() for one in (folder, folder / LAST)):
+                folder = project.models_dir / project.new_run_name()
+
+    def _follow(self, session: Session, images: PaintedProject) -> Steps:
+        """Yield a session's messages until it would need other classes or blocks; close it then."""
+        with closing(session.reports()) as reports:
+            for report in reports:
+                yield self._message(report)
+                before = images.project
+                if not images.is_another(self._open):
+                    continue
+                now = images.project
+                if only_renamed(before.classes, now.classes[: len(before.classes)]):
+                    session.rename(now.classes[: len(before.classes)])
+                    if before.block == now.block and len(before.classes) == len(now.classes):
+                        continue
+                break
+            try:
+                reports.close()
+            except BlockSegError as error:
+                yield Notice(level="warning", message=str(error)).model_dump()
 
     def look(self, request: Look) -> None:
         """Let the session preview another view."""
@@ -284,6 +322,21 @@ class InteractiveDesk:
             seconds=preview.seconds,
             classes={info.name: int(counts[info.value]) for info in project.classes},
         ).model_dump()
+
+
+def only_renamed(before: Sequence[ClassInfo], now: Sequence[ClassInfo]) -> bool:
+    """Return whether classes have other names or colors at most, each one where it was."""
+    known = {info.name for info in before}
+    return [info.value for info in before] == [info.value for info in now] and all(
+        new.name == old.name or new.name not in known for old, new in zip(before, now, strict=True)
+    )
+
+
+def _renewed(kept: Path, folder: Path, carried: bool) -> dict[str, Any]:
+    where = f" in the new run {folder.name}; {kept.name} stays as it is" if kept != folder else ""
+    network = " The network goes on with what it has learned." if carried else ""
+    message = f"Classes or blocks changed: the session goes on with them{where}.{network}"
+    return Notice(message=message).model_dump()
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

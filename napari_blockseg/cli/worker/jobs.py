@@ -118,7 +118,7 @@ class Workbench:
     def _end_interactive(self) -> None:
         """Keep what previewed for predictions."""
         if self._desk.session is not None:
-            session = self._desk.session
+            session, self._run = self._desk.session, self._desk.folder
             self._trained = session.live_model()
             if self._trained is not None:
                 self._previewed = (session.source, session.steps)

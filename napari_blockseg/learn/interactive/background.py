@@ -18,6 +18,7 @@ from napari_blockseg.learn.checkpoint import Model, ModelSpec, library_versions,
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.dataset import Dataset
 from napari_blockseg.learn.devices import mixed_precision
+from napari_blockseg.learn.interactive.carrying import FROM_HEAD, Learned
 from napari_blockseg.learn.interactive.features import FrozenEncoder
 from napari_blockseg.learn.interactive.head import Head, put_head
 from napari_blockseg.learn.losses import ExtraTerms, batch_loss, class_weights
@@ -28,8 +29,6 @@ from napari_blockseg.nets.network import Network, pad_to_multiple
 from napari_blockseg.nets.stages import pixel_stage
 from napari_blockseg.nets.truncation import upsample
 
-#: Steps in which only the decoder learns, from the labels and from what the head says.
-FROM_HEAD = 40
 #: Share of the configured rate: there is no schedule that would bring it down in the end.
 RATE_SHARE = 0.15
 WARM_UP = 10
@@ -64,6 +63,8 @@ class Background:
         As for a training.
     note : callable
         Takes (message, level) for what the user should know.
+    learned : Learned, optional
+        What goes on learning in place of `network`, and begins with no head.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Background:
         network_config: NetworkConfig,
         config: TrainConfig,
         note: Note,
+        learned: Learned | None = None,
     ) -> None:
         on_cpu = frozen.device.type == "cpu"
         self._classes = tuple(classes)
@@ -82,15 +84,15 @@ class Background:
         sizes = {"crop": min(config.crop, _CPU_CROP), "batch_size": _CPU_BATCH} if on_cpu else {}
         self._config = config.model_copy(update={"validation": False, **sizes})
         self._pieces = _CPU_PIECES if on_cpu else 1
-        self._frozen, self._network = frozen, copy.deepcopy(network)
-        self.device = frozen.device
-        if draws_decoder(network_config):
+        self._frozen, self.device = frozen, frozen.device
+        self._network = copy.deepcopy(network) if learned is None else learned.network
+        if learned is None and draws_decoder(network_config):
             keep_center_taps(self._network.decoder)
         self._network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self._network, config)
         self._mean = MeanWeights(self._network)
         self._extra_terms = ExtraTerms(self._config, self._mean.network)
-        self.step = 0
+        self.step = self._began_at = 0 if learned is None else max(learned.step, FROM_HEAD)
         self._piece = 0
         self._loss = 0.0
         self._begun_with: Head | None = None
@@ -101,6 +103,10 @@ class Background:
         rng = np.random.default_rng([self._config.seed, self.step])
         self._data = Dataset(images, self._classes, self._config, rng, None, note)
         self._weigh_classes()
+
+    def rename(self, classes: Sequence[ClassInfo]) -> None:
+        """Give the classes other names or colors."""
+        self._classes = tuple(classes)
 
     def update(self, changed: Mapping[str, BlockLabels]) -> None:
         """Take over labels to train on that changed, by name of the plane."""
@@ -116,7 +122,8 @@ class Background:
     @property
     def learning_rate(self) -> float:
         """Of the decoder, at the last step."""
-        return RATE_SHARE * min(1.0, self.step / WARM_UP) * self._config.learning_rate
+        warm = min(1.0, (self.step - self._began_at) / WARM_UP)
+        return RATE_SHARE * warm * self._config.learning_rate
 
     @property
     def can_learn(self) -> bool:

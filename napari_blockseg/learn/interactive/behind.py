@@ -17,7 +17,8 @@ from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import Notice, PreviewSource, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import Model, save_model
 from napari_blockseg.learn.data import TrainingImage, WorkingGrid
-from napari_blockseg.learn.interactive.background import FROM_HEAD, Background
+from napari_blockseg.learn.interactive.background import Background
+from napari_blockseg.learn.interactive.carrying import FROM_HEAD, Learned
 from napari_blockseg.learn.interactive.features import LRG
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.head import MAX_POINTS, QUICK_POINTS, Head, fitting
@@ -73,6 +74,8 @@ class Behind:
         Takes (message, level) for what the user should know.
     clock : callable
         Gives the seconds of work that the models name, and by which saves and scores are due.
+    learned : Learned, optional
+        The network to go on with, in place of the foundation's.
 
     Attributes
     ----------
@@ -90,8 +93,10 @@ class Behind:
         out: Path,
         note: Note,
         clock: Clock = time.perf_counter,
+        learned: Learned | None = None,
     ) -> None:
         self._foundation, self._painted, self._classes = foundation, painted, tuple(classes)
+        self._learned = learned
         self._config, self._out, self._note, self._clock = config, out, note, clock
         self._per_block = max(1, round(grid.side / grid.split / LRG)) ** 2
         self._network: Background | None = None
@@ -138,6 +143,17 @@ class Behind:
         if self._network is None or not self.steps:
             return None
         return self._network.model(self._best, self._clock() - self._started)
+
+    def rename(self, classes: Sequence[ClassInfo]) -> None:
+        """Give the classes other names or colors, in what is saved from now on."""
+        self._classes = tuple(classes)
+        names = [info.name for info in classes]
+        for source, one in self._scores.items():
+            iou = dict(zip(names, one.iou.values(), strict=True))
+            self._scores[source] = Score(one.miou, iou)
+        self._heads.rename(classes)
+        if self._network is not None:
+            self._network.rename(classes)
 
     def take(self, name: str) -> None:
         """Take notice that the labels of a plane changed."""
@@ -190,6 +206,7 @@ class Behind:
                 self._foundation.config,
                 self._config,
                 self._note,
+                self._learned,
             )
         elif any(name not in self._network.names for name in names):
             self._network.read(self._images(), self._note)

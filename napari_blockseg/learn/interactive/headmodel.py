@@ -45,6 +45,10 @@ class HeadModels:
         self._network_config = linear_config(foundation.config)
         self._made: tuple[Head, Network] | None = None
 
+    def rename(self, classes: Sequence[ClassInfo]) -> None:
+        """Give the classes other names or colors."""
+        self._classes = tuple(classes)
+
     def model(
         self, head: Head, miou: float | None, iou: dict[str, float | None], seconds: float
     ) -> Model:

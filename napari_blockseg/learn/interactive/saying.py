@@ -1,4 +1,4 @@
-"""What a session has to say: notices that wait for their turn, each one once."""
+"""What a session has to say: how it began, and notices that wait for their turn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_blockseg.core.errors import BlockSegError
-from napari_blockseg.core.reports import Notice
+from napari_blockseg.core.reports import Notice, TrainStarted
+from napari_blockseg.learn.data import WorkingGrid
+from napari_blockseg.learn.interactive.foundation import Foundation
+from napari_blockseg.learn.interactive.painted import PaintedPlanes
 
 
 class Notices:
@@ -39,3 +42,22 @@ class Notices:
         except BlockSegError as error:
             self.say(str(error), "warning")
             return None
+
+
+def train_started(
+    painted: PaintedPlanes, foundation: Foundation, grid: WorkingGrid
+) -> TrainStarted:
+    """Return the report of a session that begins: there is no telling when it ends."""
+    counts, held = int(painted.counts.sum()), painted.n_held_out
+    return TrainStarted(
+        steps=None,
+        minutes=None,
+        n_images=len(painted.planes),
+        n_labelled_blocks=counts,
+        n_train_blocks=counts - held,
+        n_val_blocks=held,
+        validation="superblocks" if held else "none",
+        device=str(foundation.maker.encoder.device),
+        scale=grid.scale,
+        decoder_stride=foundation.network.decoder_stride,
+    )

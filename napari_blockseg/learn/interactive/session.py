@@ -19,13 +19,14 @@ from napari_blockseg.learn.checkpoint import Model
 from napari_blockseg.learn.data import WorkingGrid, check_labels_fit, class_lookup
 from napari_blockseg.learn.devices import is_out_of_memory
 from napari_blockseg.learn.interactive.behind import Behind
+from napari_blockseg.learn.interactive.carrying import Learned
 from napari_blockseg.learn.interactive.features import Index, PlaneFeatures
 from napari_blockseg.learn.interactive.fitted import FittedHead
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.head import Head
 from napari_blockseg.learn.interactive.painted import PaintedPlanes
 from napari_blockseg.learn.interactive.planes import Images, Planes
-from napari_blockseg.learn.interactive.saying import Notices
+from napari_blockseg.learn.interactive.saying import Notices, train_started
 from napari_blockseg.learn.interactive.view import (
     Drawing,
     Mask,
@@ -78,6 +79,8 @@ class Interactive:
         Whether the whole network learns behind the head.
     clock : callable
         Gives the seconds by which things are due and take; that of the wall, or a simulated one.
+    learned : Learned, optional
+        A network that goes on learning, in place of the foundation's.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Interactive:
         view: View | None = None,
         full: bool = True,
         clock: Clock = time.perf_counter,
+        learned: Learned | None = None,
     ) -> None:
         self._source, self._foundation, self._classes = source, foundation, tuple(classes)
         self._grid = WorkingGrid.for_scale(block, config.working_scale(block))
@@ -101,7 +105,8 @@ class Interactive:
         self._full, self._clock, self._work = full, clock, WorkTime(clock)
         note = self._notices.note
         self._behind = Behind(
-            *(foundation, self._painted, classes, self._grid, config, Path(out), note, self._work)
+            *(foundation, self._painted, classes, self._grid, config, Path(out), note, self._work),
+            learned,
         )
         self._halted = False
         self._labels: dict[str, BlockLabels] = {}
@@ -122,6 +127,11 @@ class Interactive:
             # Strokes may wait for a preview already: it is of this view then.
             self._asked = self._clock() if self._asked is None else self._asked
             self._planes.forget_all_but({*self._painted.planes, view.name})
+
+    def rename(self, classes: Sequence[ClassInfo]) -> None:
+        """Give the classes other names or colors from now on; their values stay the same."""
+        self._classes = tuple(classes)
+        self._behind.rename(classes)
 
     @property
     def view(self) -> View | None:
@@ -176,7 +186,7 @@ class Interactive:
     def _turns(self) -> Generator[Report | None, None, None]:
         try:
             self._take_labels()
-            yield self._train_started()
+            yield train_started(self._painted, self._foundation, self._grid)
             while True:
                 self._take_labels()
                 while self._notices.waiting:
@@ -382,20 +392,3 @@ class Interactive:
             self._view = None
             return None, (0, 0, 0, 0)
         return plane, clipped(view.region, plane.pixels.shape)
-
-    # -- saying ----------------------------------------------------------------------------------
-
-    def _train_started(self) -> TrainStarted:
-        counts, held = int(self._painted.counts.sum()), self._painted.n_held_out
-        return TrainStarted(
-            steps=None,
-            minutes=None,
-            n_images=len(self._painted.planes),
-            n_labelled_blocks=counts,
-            n_train_blocks=counts - held,
-            n_val_blocks=held,
-            validation="superblocks" if held else "none",
-            device=str(self._maker.encoder.device),
-            scale=self._grid.scale,
-            decoder_stride=self._foundation.network.decoder_stride,
-        )
