@@ -12,7 +12,7 @@ import pytest
 import tifffile
 import torch
 
-from napari_blockseg.cli.worker.interactive import InteractiveDesk, only_renamed
+from napari_blockseg.cli.worker.interactive import InteractiveDesk, PaintedProject, only_renamed
 from napari_blockseg.cli.worker.messages import Interactive
 from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.labels import diff
@@ -320,3 +320,14 @@ def test_a_preview_that_the_disk_does_not_take_ends_nothing(desk, painting, monk
             assert [next(messages) for _ in range(8)] == [None] * 8, "it is said once"
         paint(painting, "scene_0", {3: (slice(3, 4), slice(3, 5))})
         until(messages, "interactive_preview")
+
+
+def test_a_slice_with_labels_does_not_keep_its_stack(tmp_path):
+    stack, axes = np.zeros((5, 64, 64), np.uint8), {"axes": "ZYX"}
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata=axes)
+    with Project.create(tmp_path / "p.blockseg", [tmp_path / "stack.tif"], ["a", "b"], 8) as made:
+        images = PaintedProject(made)
+        planes = [images.pixels(images.look_up("stack", (at,))) for at in (0, 1)]
+    for plane in planes:
+        assert plane.shape == (64, 64, 1)
+        assert not np.shares_memory(plane, images._last[1])

@@ -100,7 +100,9 @@ class PaintedProject:
         if self._last is None or self._last[0] != image_id:
             self._last = None  # never two images in memory
             self._last = (image_id, self.project.load_image(image_id).pixels)
-        return self._last[1][index]
+        plane = self._last[1][index]
+        # A session keeps planes with labels: a part of a stack would keep all of it.
+        return np.array(plane) if index else plane
 
     def identity(self, name: str) -> list[Any]:
         """Return what names a plane and the content of its file."""
