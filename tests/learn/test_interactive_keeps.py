@@ -14,15 +14,17 @@ import torch
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import LabelError, ModelError
 from napari_blockseg.core.grid import BlockGrid
+from napari_blockseg.core.normalize import Normalization
 from napari_blockseg.core.reports import Notice, TrainStep, Validation
 from napari_blockseg.learn.checkpoint import load_spec
-from napari_blockseg.learn.interactive import background, behind
+from napari_blockseg.learn.interactive import background, behind, painted
 from napari_blockseg.learn.interactive import view as view_module
+from napari_blockseg.learn.interactive.features import PlaneFeatures
 from napari_blockseg.learn.interactive.foundation import Foundation
 from napari_blockseg.learn.interactive.view import View
 
 sys.path.insert(0, str(Path(__file__).parent))
-from interactive_scene import BLOCK, CLASSES, TRAIN, Scene, begin, is_preview, truth_of, until
+from interactive_scene import BLOCK, CLASSES, GRID, TRAIN, Scene, begin, is_preview, truth_of, until
 
 
 @pytest.fixture(scope="module")
@@ -390,20 +392,61 @@ def test_what_is_held_out_is_given_back_when_training_is_erased_on_another_plane
     for name in ("a", "b"):
         scene.paint_truth(name)
     session = begin(scene, foundation, tmp_path, full=True)
-    painted = session._painted
+    planes = session._painted
     with closing(session.reports()) as reports:
         until(reports, is_step)
-        value = int(scene.values["a"][painted.holdout.mask("a")].max())
-        held = painted.holdout.mask("a") & (scene.values["a"] == value)
+        value = int(scene.values["a"][planes.holdout.mask("a")].max())
+        held = planes.holdout.mask("a") & (scene.values["a"] == value)
         assert held.any()
         scene.paint(0, *np.nonzero((scene.values["a"] == value) & ~held), name="a")
         until(reports, is_step)
-        held = painted.holdout.mask("a") & (scene.values["a"] == value)
+        held = planes.holdout.mask("a") & (scene.values["a"] == value)
         assert held.any(), "there is enough of it on the other plane"
         scene.paint(0, *np.nonzero(scene.values["b"] == value), name="b")
         until(reports, is_step)
-        assert not (painted.holdout.mask("a") & (scene.values["a"] == value)).any()
+        assert not (planes.holdout.mask("a") & (scene.values["a"] == value)).any()
         counts = session._behind._network._data.sampler.counts
         assert counts[value - 1] == (scene.values["a"] == value).sum() > 0
-        found = [points for points in painted.held_out() if points.plane is painted.planes["a"]]
+        found = [points for points in planes.held_out() if points.plane is planes.planes["a"]]
         assert not any((points.classes == value - 1).any() for points in found)
+
+
+def test_what_is_kept_of_many_labels_is_thinned_but_for_rare_classes_and_held_out_blocks(
+    foundation, monkeypatch
+):
+    scene = Wide()
+    cells = np.tile(scene.truth[BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK], (1, 13))
+    cells = cells.astype(np.int16) - 1
+    cells[cells == 2] = 0
+    cells[4:7, 3:6] = 2
+    plane = PlaneFeatures(["many"], scene.image, Normalization.for_dtype(np.uint8), GRID)
+
+    def gathered(max_bytes):
+        monkeypatch.setattr(painted, "MAX_BYTES", max_bytes)
+        monkeypatch.setattr(painted, "MAX_POINTS", 100)
+        planes = painted.PaintedPlanes(foundation.maker, len(CLASSES), seed=0)
+        planes.update("a", plane, scene.grid, cells)
+        for place in planes.open:
+            planes.gather(place)
+        return planes
+
+    whole = gathered(2**30)
+    everything = whole.sample(10**6)
+    assert whole.n_points == 4 * cells.size
+    size = everything.points.numel() * 2
+    few = gathered(size // 3)
+    sample = few.sample(10**6)
+    assert sample.points.numel() * 2 <= size // 3
+    kept = torch.bincount(sample.classes).numpy()
+    assert kept[2] == 4 * 9, "rare: whole"
+    assert 0.4 < kept[0] / kept[1] < 2.5
+    np.testing.assert_allclose(sample.counts, everything.counts, rtol=0.15)
+    for points, others in zip(few.held_out(), whole.held_out(), strict=True):
+        assert len(points.classes) == len(others.classes)
+    # Painted on, the tile is gathered by the same rule.
+    changed = cells.copy()
+    changed[0, 0] = 2
+    few.update("a", plane, scene.grid, changed)
+    for place in few.open:
+        few.gather(place)
+    assert abs(few.n_points - len(sample.classes)) <= 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,13 @@ from torch import Tensor
 
 from napari_blockseg.core.grid import BlockGrid
 from napari_blockseg.learn.interactive.features import TILE, FeatureMaker, Index, PlaneFeatures
-from napari_blockseg.learn.interactive.head import Sample, gather, label_points, thinned
+from napari_blockseg.learn.interactive.head import MAX_POINTS, Sample, gather, label_points, thinned
 from napari_blockseg.learn.interactive.holdout import GrowingHoldout
 from napari_blockseg.learn.interactive.scoring import Points
+
+#: Memory for the features under what is painted, in bytes; of more, classes are thinned, the most
+#: frequent one first. A fit looks at `MAX_POINTS` of about a million points that fit in here.
+MAX_BYTES = 2**30
 
 Cells = NDArray[np.int16]
 Place = tuple[str, Index]
@@ -21,7 +26,7 @@ Place = tuple[str, Index]
 
 @dataclass(frozen=True)
 class Gathered:
-    """Points of a tile, as many for each of its labelled cells, in the order of the cells.
+    """Points of a tile, as many for each of its cells that are kept, in the order of the cells.
 
     ``cells`` (m,) are numbered row by row over the plane; ``features`` (n, channels) in half
     precision, ``classes``, ``held`` (out or not) and ``places`` are of the points.
@@ -32,6 +37,27 @@ class Gathered:
     classes: NDArray[np.int64]
     held: NDArray[np.bool_]
     places: NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the features take."""
+        return self.features.numel() * self.features.element_size()
+
+    @property
+    def per_cell(self) -> int:
+        """Points of each cell."""
+        return len(self.classes) // max(1, len(self.cells))
+
+    def only(self, kept: NDArray[np.bool_]) -> Gathered:
+        """Return the points of some of the cells."""
+        points = kept.repeat(self.per_cell)
+        return Gathered(
+            self.cells[kept],
+            self.features[torch.from_numpy(points)],
+            self.classes[points],
+            self.held[points],
+            self.places[points],
+        )
 
 
 class PaintedPlanes:
@@ -56,6 +82,8 @@ class PaintedPlanes:
         self.grids: dict[str, BlockGrid] = {}
         self._found: dict[Place, Gathered] = {}
         self._open: list[Place] = []
+        #: Of the cells of each class that are not held out, one in so many is kept: powers of two.
+        self._one_in = np.ones(n_classes, np.int64)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -128,14 +156,39 @@ class PaintedPlanes:
         plane, cells = self.planes[name], self.cells[name]
         inside = np.argwhere(cells >= 0)
         inside = inside[(self._tile_of(plane, inside) == tile).all(1)]
+        at = tuple(inside.T)
+        numbers = np.ravel_multi_index(at, cells.shape)
+        kept = self._is_kept(numbers, cells[at], self.holdout.mask(name)[at])
+        inside, numbers = inside[kept], numbers[kept]
         chosen = np.full_like(cells, -1)
         chosen[tuple(inside.T)] = cells[tuple(inside.T)]
         places, classes = label_points(chosen, plane.grid.side / plane.grid.split)
         held = np.where(self.holdout.mask(name), chosen, np.int16(-1))
-        at = (places * (plane.grid.split / plane.grid.side)).astype(int)
-        numbers = np.ravel_multi_index(tuple(inside.T), cells.shape)
+        of = (places * (plane.grid.split / plane.grid.side)).astype(int)
         features = self._features(place, numbers, places)
-        self._found[place] = Gathered(numbers, features, classes, held[tuple(at.T)] >= 0, places)
+        self._found[place] = Gathered(numbers, features, classes, held[tuple(of.T)] >= 0, places)
+        self._thin()
+
+    def _is_kept(
+        self, numbers: NDArray[np.intp], classes: NDArray[Any], held: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return which cells (n,) of a plane are kept: as if drawn, and always the same ones."""
+        drawn = (numbers.astype(np.uint64) * np.uint64(2654435761) >> np.uint64(16)).astype(int)
+        kept: NDArray[np.bool_] = held | (drawn % self._one_in[classes] == 0)
+        return kept
+
+    def _thin(self) -> None:
+        """Keep half the cells of the most frequent class, until the memory does."""
+        while sum(one.nbytes for one in self._found.values()) > MAX_BYTES:
+            free = [np.bincount(one.classes[~one.held]) for one in self._found.values()]
+            counts = np.sum([np.pad(n, (0, self._n_classes - len(n))) for n in free], axis=0)
+            if counts.max() <= MAX_POINTS:
+                return
+            self._one_in[counts.argmax()] *= 2
+            for place, one in self._found.items():
+                each = slice(None, None, one.per_cell or None)
+                kept = self._is_kept(one.cells, one.classes[each], one.held[each])
+                self._found[place] = one.only(kept)
 
     def _features(
         self, place: Place, numbers: NDArray[np.intp], places: NDArray[np.float32]
@@ -162,7 +215,9 @@ class PaintedPlanes:
         classes = np.concatenate([one.classes for one in found])
         held = np.concatenate([one.held for one in found])
         kept = np.flatnonzero(~held) if blind else np.arange(len(classes))
-        counts = np.bincount(classes[kept], minlength=self._n_classes)
+        # What is not kept counts nevertheless: a class weighs what is painted of it.
+        stands_for = np.where(held, 1, self._one_in[classes])[kept]
+        counts = np.bincount(classes[kept], stands_for, self._n_classes).astype(np.int64)
         chosen = kept[thinned(classes[kept], most)]
         parts, start = [], 0
         for one in found:
