@@ -1,7 +1,13 @@
-"""Saved models: ``model.safetensors`` with the weights, ``model.json`` with all else."""
+"""Saved models: ``model.safetensors`` with the weights, ``model.json`` with all else.
+
+The weights' file holds a copy of all else in its metadata (``spec``), and ``model.json`` the
+digest of that copy (``saved``): two files cannot be replaced at once, and this tells whether they
+were saved together. Where they were not, the copy beside the weights is the one that fits them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
@@ -11,11 +17,11 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from napari_blockseg.core.atomic import replacing, write_json
+from napari_blockseg.core.atomic import json_text, replacing, write_json
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import ModelError
@@ -32,6 +38,9 @@ FORMAT_VERSION = 1
 OLDER_NETWORK = {"truncation": "area", "shortcut": False}
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "model.json"
+_SPEC_KEY, _DIGEST_KEY = "spec", "saved"
+#: Not copied: runs that can be repeated give the same file of weights, byte by byte.
+_NOT_BESIDE_WEIGHTS = ("seconds",)
 
 
 class ModelSpec(BaseModel):
@@ -97,9 +106,11 @@ def library_versions() -> dict[str, str]:
 
 
 def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
-    """Write a model; a reader finds the old files or the new ones, whole."""
-    save_tensors(folder / WEIGHTS_FILE, weights)
-    write_json(folder / SPEC_FILE, spec.model_dump(mode="json"))
+    """Write a model; a reader gets the old one or the new one, whole, whenever it breaks off."""
+    values = spec.model_dump(mode="json")
+    text = json_text({key: values[key] for key in values if key not in _NOT_BESIDE_WEIGHTS})
+    save_tensors(folder / WEIGHTS_FILE, weights, {_SPEC_KEY: text})
+    write_json(folder / SPEC_FILE, values | {_DIGEST_KEY: _digest(text)})
 
 
 def save_tensors(
@@ -127,11 +138,11 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
         If files are missing, damaged, from a newer version, or do not belong together.
     """
     folder = model_folder(path)
-    spec = load_spec(folder)
+    spec, weights = _read_model(folder)
     network = build_network(
         spec.network.model_copy(update={"weights": "none"}), len(spec.classes), spec.n_channels
     )
-    load_weights(network, read_weights(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE))
+    load_weights(network, weights, str(folder / WEIGHTS_FILE))
     target = pick_device(device)
     network.to(device=target, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Model(spec, network, target)
@@ -151,16 +162,31 @@ def model_folder(path: Path | str) -> Path:
 
 
 def load_spec(folder: Path) -> ModelSpec:
-    """Read ``model.json``.
+    """Read all but the weights: ``model.json``, or what is saved beside weights that are newer.
 
     Raises
     ------
     ModelError
         If it is damaged or from a newer version.
     """
+    try:
+        with safe_open(folder / WEIGHTS_FILE, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError):
+        metadata = {}  # whoever wants the weights will say so
+    return _spec_of(folder, metadata)
+
+
+def _spec_of(folder: Path, metadata: Mapping[str, str]) -> ModelSpec:
+    """Return the spec that belongs to the weights with this metadata."""
     path = folder / SPEC_FILE
     try:
         values: Any = json.loads(path.read_text("utf-8"))
+        beside = metadata.get(_SPEC_KEY)
+        # Without a digest it is of an earlier version, or somebody wrote it: it is believed.
+        if beside and values.get(_DIGEST_KEY, _digest(beside)) != _digest(beside):
+            kept = {key: values[key] for key in _NOT_BESIDE_WEIGHTS if key in values}
+            values = kept | json.loads(beside)
         version = values.get("format_version", 0)
         if version > FORMAT_VERSION:
             raise ModelError(
@@ -174,6 +200,16 @@ def load_spec(folder: Path) -> ModelSpec:
         ) from error
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read_model(folder: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
+    """Read spec and weights that were saved together, also while another process saves."""
+    weights, metadata = _read_tensors(folder / WEIGHTS_FILE)
+    return _spec_of(folder, metadata), weights
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file whole, without mapping it into memory.
 
@@ -182,9 +218,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     ModelError
         If it is damaged.
     """
+    return _read_tensors(path)[0]
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        # A mapped file could not be replaced on Windows; a clone is our own memory.
-        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+        with safe_open(path, framework="pt") as file:
+            # A mapped file could not be replaced on Windows; a clone is our own memory.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path} is damaged ({error}); train again, or copy the model anew."
@@ -226,8 +268,8 @@ def load_initial_weights(
         If encoder, form or channels differ.
     """
     folder = model_folder(path)
-    spec = load_spec(folder)
-    given = fit_ways(read_weights(folder / WEIGHTS_FILE), network)
+    spec, weights = _read_model(folder)
+    given = fit_ways(weights, network)
     if spec.n_channels != n_channels:
         raise ModelError(
             f"Got --init {str(path)!r}, a model for {spec.n_channels} channel(s); these images "
