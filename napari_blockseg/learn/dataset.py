@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from napari_blockseg.learn.data import (
     check_labels_fit,
     class_lookup,
 )
-from napari_blockseg.learn.holdout import NO_HOLDOUT, Holdout, choose_holdout
+from napari_blockseg.learn.holdout import MIN_CLASS_BLOCKS, NO_HOLDOUT, Holdout, choose_holdout
 from napari_blockseg.learn.orientation import guess_orientation
 from napari_blockseg.learn.sampling import CropSampler
 
 Note = Callable[[str, str], None]
 Cells = NDArray[np.int16]
+Mask = NDArray[np.bool_]
 
 
 class Dataset:
@@ -73,10 +75,7 @@ class Dataset:
         self._read(images, config)
         self._check_labels()
         self.holdout = self._hold_out(config, holdout)
-        self._held = [
-            self.holdout.mask(name, cells.shape)
-            for name, cells in zip(self.ids, self._cells, strict=True)
-        ]
+        self._held, self._spared = self._masks(self.holdout)
         self.sampler = CropSampler(
             self.images,
             self.sizes,
@@ -119,7 +118,15 @@ class Dataset:
                 self.sampler.set_cells(index, self._training_cells(index))
 
     def _training_cells(self, index: int) -> Cells:
-        return np.where(self._held[index], np.int16(-1), self._cells[index])
+        return np.where(self._spared[index], np.int16(-1), self._cells[index])
+
+    def _masks(self, holdout: Holdout) -> tuple[list[Mask], list[Mask]]:
+        """Return which cells are scored, and which are not learned from, image by image."""
+        both = [
+            holdout.on_grid(name, size, self.block)
+            for name, size in zip(self.ids, self.sizes, strict=True)
+        ]
+        return [scored for scored, _ in both], [spared for _, spared in both]
 
     def _read(self, images: Sequence[TrainingImage], config: TrainConfig) -> None:
         """Look at every image once; make working copies of those with labels."""
@@ -172,9 +179,7 @@ class Dataset:
             )
 
     def _check_labels(self) -> None:
-        counts = np.zeros(len(self._classes), int)
-        for cells in self._cells:
-            counts += np.bincount(cells[cells >= 0].ravel(), minlength=len(counts))
+        counts = self._counts([cells >= 0 for cells in self._cells])
         there = [info.name for info, n in zip(self._classes, counts, strict=True) if n]
         if not there:
             raise LabelError(
@@ -193,9 +198,17 @@ class Dataset:
     def _hold_out(self, config: TrainConfig, given: Holdout | None) -> Holdout:
         if not config.validation:
             return NO_HOLDOUT
-        if given is not None:
+        if given is not None and self._can_score(given):
             return given
+        if given is not None:
+            self._note(
+                "The block size has changed, and too few labelled blocks lie in what was held out. "
+                "Others are held out from now on; some were learned from, so scores may be too "
+                "good.",
+                "warning",
+            )
         chosen = choose_holdout(self.ids, self._cells, len(self._classes), config.seed)
+        chosen = replace(chosen, block=self.block)
         if chosen.kind == "none":
             self._note(
                 "Too few labelled blocks to hold any out: the model is not scored. Paint more, in "
@@ -203,6 +216,22 @@ class Dataset:
                 "info",
             )
         return chosen
+
+    def _can_score(self, given: Holdout) -> bool:
+        """Whether what was held out in blocks of another size still splits the labels in two."""
+        if given.kind != "superblocks" or given.block in (None, self.block):
+            return True
+        held, spared = self._masks(given)
+        learned = self._counts([~where for where in spared])
+        labelled = self._counts([cells >= 0 for cells in self._cells])
+        enough = self._counts(held).max() >= MIN_CLASS_BLOCKS
+        return bool(enough and (learned[labelled > 0] > 0).all())
+
+    def _counts(self, masks: Sequence[Mask]) -> NDArray[np.int64]:
+        """Return how many cells of each class the masks hold, one mask an image."""
+        both = zip(masks, self._cells, strict=True)
+        inside = [cells[where & (cells >= 0)] for where, cells in both]
+        return np.bincount(np.concatenate(inside), minlength=len(self._classes))
 
     def _orientation(self, config: TrainConfig) -> Any:
         if config.orientation != "auto":

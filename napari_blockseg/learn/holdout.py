@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Cells = NDArray[np.int16]
+Edges = NDArray[np.intp]
 
 SHARE = 0.1
 MAX_IMAGES = 16
@@ -27,12 +28,14 @@ _KEEP_SHARE = 0.6
 class Holdout:
     """Held-out cells: whole images, or superblocks of ``size`` cells in images.
 
-    ``images`` are ids; ``superblocks`` maps an id to (row, col) pairs in units of ``size`` cells.
+    ``images`` are ids; ``superblocks`` maps an id to (row, col) pairs in units of ``size`` cells of
+    ``block`` pixels (None: cells of whoever asks).
     """
 
     kind: Literal["images", "superblocks", "none"]
     images: tuple[str, ...] = ()
     superblocks: tuple[tuple[str, int, tuple[tuple[int, int], ...]], ...] = ()
+    block: int | None = None
 
     def mask(self, image_id: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Return which cells of an image are held out, (rows, cols) bool."""
@@ -45,6 +48,36 @@ class Holdout:
                     held[row * size : (row + 1) * size, col * size : (col + 1) * size] = True
         return held
 
+    def on_grid(
+        self, image_id: str, size: tuple[int, int], block: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return what is held out in cells of any size.
+
+        Parameters
+        ----------
+        image_id : str
+            Which image.
+        size : (rows, cols)
+            Of the image, in pixels.
+        block : int
+            Side of a cell, in pixels.
+
+        Returns
+        -------
+        scored : (rows, cols) bool array
+            Cells that lie wholly in what is held out.
+        spared : (rows, cols) bool array
+            Cells with any pixel in it: they are not learned from.
+        """
+        own = block if self.block is None else self.block
+        mask = self.mask(image_id, (-(-size[0] // own), -(-size[1] // own)))
+        if own == block:
+            return mask, mask
+        rows, cols = (_overlapped(length, block, own) for length in size)
+        held = sums_between(mask, rows, cols)
+        cells = np.outer(rows[1] - rows[0], cols[1] - cols[0])
+        return held == cells, held > 0
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
@@ -53,6 +86,7 @@ class Holdout:
             "superblocks": [
                 [name, size, [list(p) for p in places]] for name, size, places in self.superblocks
             ],
+            "block": self.block,
         }
 
     @classmethod
@@ -65,10 +99,36 @@ class Holdout:
                 (name, size, tuple((row, col) for row, col in places))
                 for name, size, places in values["superblocks"]
             ),
+            values.get("block"),
         )
 
 
 NO_HOLDOUT = Holdout("none")
+
+
+def sums_between(
+    values: NDArray[Any], rows: tuple[Edges, Edges], cols: tuple[Edges, Edges]
+) -> NDArray[np.int64]:
+    """Return the sums over rectangles of an array: all that a grid of them makes.
+
+    Parameters
+    ----------
+    values : (rows, cols) int or bool array
+        What is summed.
+    rows, cols : (first, stop)
+        Where the rectangles begin and end along each axis, as index arrays.
+    """
+    total = np.zeros((values.shape[0] + 1, values.shape[1] + 1), np.int64)
+    total[1:, 1:] = values.cumsum(0, dtype=np.int64).cumsum(1)
+    down = total[rows[1]] - total[rows[0]]
+    sums: NDArray[np.int64] = down[:, cols[1]] - down[:, cols[0]]
+    return sums
+
+
+def _overlapped(length: int, block: int, own: int) -> tuple[Edges, Edges]:
+    """Return the first cell of `own` pixels that each cell of `block` overlaps, and the end."""
+    first = np.arange(0, length, block)
+    return first // own, -(-np.minimum(first + block, length) // own)
 
 
 def choose_holdout(

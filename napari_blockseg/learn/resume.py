@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import NetworkConfig, TrainConfig, checked
 from napari_blockseg.core.errors import ModelError
-from napari_blockseg.learn.checkpoint import load_weights, save_tensors
+from napari_blockseg.learn.checkpoint import SPEC_FILE, load_spec, load_weights, save_tensors
 from napari_blockseg.learn.holdout import Holdout
 from napari_blockseg.learn.optim import load_optimizer_tensors, optimizer_tensors
 from napari_blockseg.nets.network import Network
@@ -178,11 +178,21 @@ def load_state(
         batch_size=min(about["batch_size"], config.batch_size),
         rng=rng,
         torch_rng=tensors.pop("torch_rng"),
-        holdout=Holdout.from_dict(about["holdout"]) if about["holdout"] else None,
+        holdout=_holdout(about["holdout"], folder),
         network=old,
         scale=about["train"].get("scale", "auto"),
         tensors=tensors,
     )
+
+
+def _holdout(values: dict[str, Any] | None, folder: Path) -> Holdout | None:
+    if not values:
+        return None
+    found = Holdout.from_dict(values)
+    if found.block is None and (folder / SPEC_FILE).is_file():
+        # Earlier versions did not say of which block size it was: that of the model.
+        found = replace(found, block=load_spec(folder).block)
+    return found
 
 
 def _check_same(what: str, old: Any, new: Any, path: Path) -> None:

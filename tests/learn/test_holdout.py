@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,40 @@ def test_the_seed_decides():
 def test_round_trip(n):
     holdout = choose_holdout([str(k) for k in range(n)], [image(k) for k in range(n)], 3, 0)
     assert Holdout.from_dict(holdout.to_dict()) == holdout
+    sized = dataclasses.replace(holdout, block=8)
+    assert Holdout.from_dict(sized.to_dict()) == sized
+
+
+def by_pixels(mask, block, size):
+    return np.repeat(np.repeat(mask, block, 0), block, 1)[: size[0], : size[1]]
+
+
+@pytest.mark.parametrize("block", [1, 4, 8, 12, 16, 24, 40, 1000])
+@pytest.mark.parametrize("size", [(160, 240), (157, 233)])
+def test_held_out_pixels_stay_held_out_in_other_blocks(block, size):
+    """No scored pixel was learned from, no pixel that is learned from was held out."""
+    own = dataclasses.replace(choose_holdout(["only"], [image(0)], 3, seed=0), block=8)
+    held = by_pixels(own.mask("only", (20, 30)), 8, size)
+    scored, spared = own.on_grid("only", size, block)
+    assert scored.shape == spared.shape == (-(-size[0] // block), -(-size[1] // block))
+    assert not (by_pixels(scored, block, size) & ~held).any()
+    assert not (~by_pixels(spared, block, size) & held).any()
+    # And no more is left out than must be.
+    cells = [
+        held[row : row + block, col : col + block]
+        for row in range(0, size[0], block)
+        for col in range(0, size[1], block)
+    ]
+    assert scored.ravel().tolist() == [bool(cell.all()) for cell in cells]
+    assert spared.ravel().tolist() == [bool(cell.any()) for cell in cells]
+    others = own.on_grid("other", size, block)
+    assert not any(mask.any() for mask in others)
+
+
+def test_whole_images_are_held_out_in_any_blocks():
+    own = Holdout("images", images=("a",), block=8)
+    assert all(mask.all() and mask.shape == (3, 5) for mask in own.on_grid("a", (40, 66), 16))
+    assert not any(mask.any() for mask in own.on_grid("b", (40, 66), 16))
 
 
 def test_scenes_are_upright():

@@ -5,14 +5,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from napari_blockseg.core.config import NetworkConfig
 from napari_blockseg.core.errors import ImageError, LabelError, ModelError
+from napari_blockseg.core.labels import BlockLabels
 from napari_blockseg.core.reports import report_from_json
 from napari_blockseg.learn import descent
 from napari_blockseg.learn.checkpoint import load_model, load_spec
 from napari_blockseg.learn.data import TrainingImage
 from napari_blockseg.learn.train import Training, train
+
+from .conftest import scene
 
 
 def of_type(reports, kind):
@@ -403,3 +408,58 @@ def test_a_longer_run_goes_on_from_a_finished_one(make_images, classes, network,
     list(train(images, classes, network, quick(steps=1), out=tmp_path))
     reports = list(train(images, classes, network, quick(steps=2), out=tmp_path, resume=True))
     assert [r.step for r in of_type(reports, "train_step")] == [2]
+
+
+def stopped_run(images, classes, network, config, out):
+    """Train one step and stop."""
+    reports = train(images, classes, network, config, out=out)
+    while next(reports).type != "train_step":
+        pass
+    reports.close()
+
+
+def in_blocks_of(block, seed=0):
+    pixels, mask = scene(seed, shape=(192, 256))
+    return [TrainingImage("one", pixels, BlockLabels.from_mask(mask, block, 2))]
+
+
+def pixels_of(training):
+    """Return which pixels are scored, and which learned from."""
+    (scored,), data = training._data._held, training._data
+    learned = training._data._training_cells(0) >= 0
+    return (
+        np.repeat(np.repeat(one, data.block, 0), data.block, 1)[:192, :256]
+        for one in (scored, learned)
+    )
+
+
+@pytest.mark.parametrize("says_block", [True, False])
+def test_what_was_held_out_stays_so_in_blocks_of_another_size(
+    classes, network, quick, tmp_path, says_block
+):
+    config = quick(steps=9, scale=0.5)
+    stopped_run(in_blocks_of(8), classes, network, config, tmp_path)
+    if not says_block:  # as earlier versions wrote it
+        path = tmp_path / "resume.safetensors"
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads(file.metadata()["state"])
+        del about["holdout"]["block"]
+        save_file(tensors, path, {"state": json.dumps(about)})
+    first = Training(in_blocks_of(8), classes, network, config, out=tmp_path, resume=True)
+    held, learned = pixels_of(first)
+    for block in (16, 4, 24):
+        images = in_blocks_of(block)
+        training = Training(images, classes, network, config, out=tmp_path, resume=True)
+        scored, learns = pixels_of(training)
+        assert scored.any()
+        assert not (scored & learned).any(), "nothing that was learned from is scored"
+        assert not (learns & held).any(), "nothing that was held out is learned from"
+        assert "held out" not in messages(training.reports())
+
+
+def test_what_was_held_out_is_lost_in_huge_blocks_and_it_says_so(classes, network, quick, tmp_path):
+    config = quick(steps=2, scale=0.5)
+    stopped_run(in_blocks_of(8), classes, network, config, tmp_path)
+    again = list(train(in_blocks_of(64), classes, network, config, out=tmp_path, resume=True))
+    assert "scores may be too good" in messages(again)
