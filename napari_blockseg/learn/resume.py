@@ -15,9 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from napari_blockseg.core.atomic import json_text
 from napari_blockseg.core.classes import ClassInfo
 from napari_blockseg.core.config import NetworkConfig, TrainConfig, checked
 from napari_blockseg.core.errors import ModelError
+from napari_blockseg.core.reports import Validation
 from napari_blockseg.learn.checkpoint import SPEC_FILE, load_spec, load_weights, save_tensors
 from napari_blockseg.learn.holdout import Holdout
 from napari_blockseg.learn.optim import load_optimizer_tensors, optimizer_tensors
@@ -32,7 +34,7 @@ class TrainState:
     """What changes while training, beside the weights.
 
     ``tensors`` holds what was read from disk until :meth:`restore` has used it; ``network`` and
-    ``scale`` (as in the config) are those of the run that goes on.
+    ``scale`` (as in the config) are those of the run that goes on. ``validation`` is the last one.
     """
 
     step: int
@@ -43,6 +45,7 @@ class TrainState:
     holdout: Holdout | None = None
     network: NetworkConfig | None = None
     scale: Any = "auto"
+    validation: Validation | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -122,12 +125,13 @@ def save_state(
         "elapsed": state.elapsed,
         "batch_size": state.batch_size,
         "rng": state.rng.bit_generator.state,
+        "validation": state.validation.model_dump(mode="json") if state.validation else None,
         "holdout": state.holdout.to_dict() if state.holdout else None,
         "network": network_config.model_dump(mode="json"),
         "train": config.model_dump(mode="json"),
         "classes": [info.name for info in classes],
     }
-    save_tensors(folder / RESUME_FILE, tensors, {"state": json.dumps(about)})
+    save_tensors(folder / RESUME_FILE, tensors, {"state": json_text(about)})
 
 
 def load_state(
@@ -181,8 +185,13 @@ def load_state(
         holdout=_holdout(about["holdout"], folder),
         network=old,
         scale=about["train"].get("scale", "auto"),
+        validation=_validation(about.get("validation")),
         tensors=tensors,
     )
+
+
+def _validation(values: dict[str, Any] | None) -> Validation | None:
+    return Validation.model_validate(values) if values else None
 
 
 def _holdout(values: dict[str, Any] | None, folder: Path) -> Holdout | None:

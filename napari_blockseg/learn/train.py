@@ -18,7 +18,6 @@ from napari_blockseg.core.reports import (
     TrainDone,
     TrainStarted,
     TrainStep,
-    Validation,
 )
 from napari_blockseg.learn.beginning import begin_with_shortcut, crops_to_look_at, settle_norms
 from napari_blockseg.learn.checkpoint import (
@@ -178,7 +177,6 @@ class Training:
             state.torch_rng = drawn_until
             state.restore(self._network, self._mean.network, self._descent.optimizer)
         self._weigh_classes()
-        self._last_validation: Validation | None = None
         self._log = MetricsLog(self._out, self._state.step)
         self._keeper = CheckpointKeeper(self._out, config.keep_checkpoints, fresh=state is None)
 
@@ -259,7 +257,7 @@ class Training:
         yield TrainDone(
             steps=state.step,
             seconds=state.elapsed,
-            val_miou=self._last_validation.miou if self._last_validation else None,
+            val_miou=state.validation.miou if state.validation else None,
             model=str(self._out),
             stopped=stopped,
         )
@@ -324,10 +322,9 @@ class Training:
         if not self._data.n_val_blocks:
             return
         with self._state.clock():
-            self._last_validation = validate(
-                self.live_model(), self._data, self._classes, self._state.step
-            )
-        yield self._last_validation
+            found = validate(self.live_model(), self._data, self._classes, self._state.step)
+            self._state.validation = found
+        yield found
 
     def _take_changed_labels(self) -> None:
         changed = self._changed_labels() if self._changed_labels else None
@@ -360,7 +357,7 @@ class Training:
         return (int(self._progress() * VALIDATIONS + 1e-9) + 1) / VALIDATIONS
 
     def _spec(self) -> ModelSpec:
-        seen = self._last_validation
+        seen = self._state.validation
         return ModelSpec(
             classes=self._classes,
             network=self._network_config,

@@ -418,6 +418,22 @@ def stopped_run(images, classes, network, config, out):
     reports.close()
 
 
+def test_a_run_that_goes_on_keeps_its_score_until_the_next_one(
+    make_images, classes, network, quick, tmp_path
+):
+    images, config = make_images(3), quick(steps=50, validate_every=2)
+    reports = train(images, classes, network, config, out=tmp_path)
+    said = next(report for report in reports if report.type == "validation")
+    reports.close()
+    reports = train(images, classes, network, config, out=tmp_path, resume=True)
+    next(report for report in reports if report.type == "train_step")
+    reports.close()
+    spec = load_spec(tmp_path)
+    assert spec.steps == 3
+    assert (spec.val_miou, spec.val_iou) == (said.miou, said.iou)
+    assert spec.val_pixel_accuracy == said.pixel_accuracy
+
+
 def in_blocks_of(block, seed=0):
     pixels, mask = scene(seed, shape=(192, 256))
     return [TrainingImage("one", pixels, BlockLabels.from_mask(mask, block, 2))]
