@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -93,7 +95,7 @@ def train(
     Report
         TrainStarted, then TrainStep after every step, with Validation and Notice between, and
         TrainDone at the end. Not asking for the next report pauses; closing the generator stops and
-        saves.
+        saves. Whatever is raised after the first step, what was learned until then is saved.
 
     Raises
     ------
@@ -179,6 +181,9 @@ class Training:
         self._weigh_classes()
         self._log = MetricsLog(self._out, self._state.step)
         self._keeper = CheckpointKeeper(self._out, config.keep_checkpoints, fresh=state is None)
+        self._saved_at = self._state.step
+        #: The generators' states before the step that is being taken.
+        self._undrawn: tuple[Any, torch.Tensor] | None = None
 
     def _read(self, images: Sequence[TrainingImage]) -> Dataset:
         state = self._state
@@ -223,9 +228,14 @@ class Training:
         except GeneratorExit:
             if not saved:
                 self._save()
-            raise
-        finally:
             self._log.flush()
+            raise
+        except BaseException as error:
+            # The error is told of, whatever comes of this.
+            with suppress(Exception):
+                self._rescue(error)
+            raise
+        self._log.flush()
 
     def _reports(self) -> Iterator[Report]:
         state, stopped = self._state, False
@@ -282,6 +292,7 @@ class Training:
     def _step(self) -> TrainStep | None:
         """Take one step; None when it did not count."""
         state = self._state
+        self._undrawn = state.rng.bit_generator.state, state.torch_rng
         with self._state.clock() as spent:
             rate = self._config.learning_rate * one_cycle(self._progress())
             try:
@@ -290,9 +301,11 @@ class Training:
                     loss = self._descent.step(batch, self._weights, rate, self._progress())
             except (RuntimeError, MemoryError) as error:
                 self._halve_batch(error)
+                self._undrawn = None
                 return None
             self._descent.check(loss)
             state.step += 1
+            self._undrawn = None
             self._mean.update(self._network, state.step)
         return TrainStep(
             step=state.step,
@@ -388,7 +401,24 @@ class Training:
             self._mean.network,
             self._descent.optimizer,
         )
+        self._saved_at = self._state.step
         self._log.flush()
+
+    def _rescue(self, error: BaseException) -> None:
+        """Save what an error would lose; who breaks off with Ctrl-C does not want to wait."""
+        self._log.flush()
+        saved = self._state.step == self._saved_at
+        if saved or not isinstance(error, Exception) or not self._is_finite():
+            return
+        if self._undrawn is not None:
+            # The step that failed is taken again, with the same crops.
+            self._state.rng.bit_generator.state, self._state.torch_rng = self._undrawn
+        self._save()
+
+    def _is_finite(self) -> bool:
+        """Whether these weights are worth replacing earlier ones."""
+        both = (self._network, self._mean.network)
+        return all(bool(one.isfinite().all()) for net in both for one in net.state_dict().values())
 
     def _note(self, message: str, level: str = "info") -> None:
         self._notices.append(Notice.model_validate({"message": message, "level": level}))

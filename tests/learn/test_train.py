@@ -15,6 +15,7 @@ from napari_blockseg.core.reports import report_from_json
 from napari_blockseg.learn import descent
 from napari_blockseg.learn.checkpoint import load_model, load_spec
 from napari_blockseg.learn.data import TrainingImage
+from napari_blockseg.learn.sampling import CropSampler
 from napari_blockseg.learn.train import Training, train
 
 from .conftest import scene
@@ -351,6 +352,70 @@ def test_a_loss_gone_astray_ends_the_run(
     monkeypatch.setattr(descent, "batch_loss", lambda logits, *rest: logits.sum() * float("nan"))
     with pytest.raises(ModelError, match=r"not been a finite number.*Use a smaller one"):
         list(train(make_images(1), classes, network, quick(), out=tmp_path))
+
+
+def fail_at(monkeypatch, step, kind=OSError):
+    """Let reading fail once, when a run draws the crops of a step."""
+    draw, left = CropSampler.draw, [2 * step]  # a batch of two
+
+    def broken(self, batch_size):
+        found = draw(self, batch_size)
+        left[0] -= batch_size
+        if left[0] == 0:
+            raise kind("the disk is gone")
+        return found
+
+    monkeypatch.setattr(CropSampler, "draw", broken)
+
+
+def test_an_error_loses_no_step(make_images, classes, quick, tmp_path, monkeypatch):
+    """It goes on from the step before the error, and ends as if there had been none."""
+    images, config, network = make_images(1), quick(steps=6), NetworkConfig(shortcut=False)
+    list(train(images, classes, network, config, out=tmp_path / "straight"))
+    with monkeypatch.context() as patch:
+        fail_at(patch, 4)
+        with pytest.raises(OSError, match="the disk is gone"):
+            list(train(images, classes, network, config, out=tmp_path / "broken"))
+    assert load_model(tmp_path / "broken", "cpu").spec.steps == 3
+    reports = list(train(images, classes, network, config, out=tmp_path / "broken", resume=True))
+    assert reports[0].resumed_at == 3
+    assert same_weights(tmp_path / "straight", tmp_path / "broken")
+
+
+def test_the_first_error_is_told_of_when_saving_fails_too(
+    make_images, classes, quick, tmp_path, monkeypatch
+):
+    def full(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("napari_blockseg.learn.train.save_model", full)
+    monkeypatch.setattr("napari_blockseg.learn.train.MetricsLog.flush", full)
+    fail_at(monkeypatch, 2, KeyError)
+    with pytest.raises(KeyError, match="the disk is gone"):
+        list(train(make_images(1), classes, NetworkConfig(shortcut=False), quick(), out=tmp_path))
+
+
+def test_an_error_before_the_first_step_leaves_no_model(
+    make_images, classes, quick, tmp_path, monkeypatch
+):
+    fail_at(monkeypatch, 1)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(train(make_images(1), classes, NetworkConfig(shortcut=False), quick(), out=tmp_path))
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_weights_gone_astray_replace_none(make_images, classes, network, quick, tmp_path):
+    config = quick(steps=9, checkpoint_seconds=999)
+    stopped_run(make_images(1), classes, network, config, tmp_path)
+    training = Training(make_images(1), classes, network, config, out=tmp_path, resume=True)
+    reports = training.reports()
+    while next(reports).type != "train_step":
+        pass
+    next(training._network.parameters()).data.fill_(float("nan"))
+    training._data.sampler.draw = None
+    with pytest.raises(TypeError):
+        list(reports)
+    assert load_model(tmp_path, "cpu").spec.steps == 1
 
 
 # -- init and resume -----------------------------------------------------------------------------
