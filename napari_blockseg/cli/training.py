@@ -189,10 +189,11 @@ def run_training(
     done: TrainDone | None = None
     deadline = time.monotonic() + most_seconds
     with interrupt_flag() as asked, progress("training") as advance:
-        with closing(training.reports()) as reports:
-            for report in reports:
-                tell(report, advance)
-                if listener is not None:
+        with closing(training.turns()) as turns:
+            for report in turns:
+                if report is not None:
+                    tell(report, advance)
+                if report is not None and listener is not None:
                     listener(report)
                 if isinstance(report, TrainDone):
                     done = report

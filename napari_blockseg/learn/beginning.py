@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from napari_blockseg.learn.interactive.head import (
     MAX_POINTS,
     Head,
     Sample,
-    fit,
+    fitting,
     gather,
     label_points,
     measure_scaling,
@@ -38,10 +39,12 @@ _SETTLING_BATCHES = 4
 _LEAST_POINTS = 64
 
 
-def begin_with_shortcut(
+def beginning_with_shortcut(
     network: Network, frozen: FrozenEncoder, sampler: CropSampler, n_crops: int
-) -> None:
+) -> Iterator[None]:
     """Fit a network's shortcut to labels, with the encoder as it is; its decoder adds nothing yet.
+
+    A crop, or some iterations of the fit, between two yields; changes come with the end.
 
     Parameters
     ----------
@@ -60,14 +63,16 @@ def begin_with_shortcut(
     gradient descent have to look for when they begin at random. Where the crops that were drawn
     hold fewer than two classes, nothing is changed.
     """
-    head = _fitted(frozen, sampler, n_crops)
+    head = yield from _fitting(frozen, sampler, n_crops)
     if head is not None:
         put_head(network, head)
 
 
 @torch.no_grad()
-def settle_norms(encoder: Encoder, sampler: CropSampler, batch_size: int) -> None:
+def settling_norms(encoder: Encoder, sampler: CropSampler, batch_size: int) -> Iterator[None]:
     """Give an encoder's batch norms the mean and variance of crops, as the steps will see them.
+
+    A batch of crops between two yields. Broken off, it can be begun anew.
 
     Parameters
     ----------
@@ -93,11 +98,14 @@ def settle_norms(encoder: Encoder, sampler: CropSampler, batch_size: int) -> Non
         norm.reset_running_stats()
         norm.momentum = None  # of all batches, weighing alike
         norm.train()
-    for _ in range(_SETTLING_BATCHES):
-        images = pad_to_multiple(sampler.draw(batch_size).images.float(), 32)
-        _look(encoder, images.to(device=device, memory_format=torch.channels_last))
-    for norm, momentum in zip(norms, before, strict=True):
-        norm.momentum = momentum
+    try:
+        for _ in range(_SETTLING_BATCHES):
+            images = pad_to_multiple(sampler.draw(batch_size).images.float(), 32)
+            _look(encoder, images.to(device=device, memory_format=torch.channels_last))
+            yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
 
 
 def _look(encoder: Encoder, images: Tensor) -> None:
@@ -123,7 +131,9 @@ def crops_to_look_at(config: TrainConfig) -> int:
     return min(_MAX_CROPS, max(_LEAST_CROPS, int(spare)))
 
 
-def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head | None:
+def _fitting(
+    frozen: FrozenEncoder, sampler: CropSampler, n_crops: int
+) -> Generator[None, None, Head | None]:
     points: list[Tensor] = []
     classes: list[Tensor] = []
     seen: list[Features] = []
@@ -143,6 +153,7 @@ def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head |
         kept = kept[:: -(-len(kept) // most) or 1]
         points.append(gather(features, places[kept]))
         classes.append(torch.from_numpy(found[kept]))
+        yield
     chosen = thinned(torch.cat(classes).numpy(), MAX_POINTS)
     which = torch.from_numpy(chosen)
     y = torch.cat(classes)[which]
@@ -151,8 +162,14 @@ def _fitted(frozen: FrozenEncoder, sampler: CropSampler, n_crops: int) -> Head |
     if (counts > 0).sum() < 2:
         return None
     sample = Sample(torch.cat(points)[which], y, torch.from_numpy(counts))
-    with _one_thread():
-        return fit(sample, measure_scaling(seen))
+    steps = fitting(sample, measure_scaling(seen))
+    while True:
+        with _one_thread():
+            try:
+                next(steps)
+            except StopIteration as end:
+                return cast(Head, end.value)
+        yield
 
 
 @contextmanager

@@ -71,6 +71,10 @@ class MeanWeights:
     def __init__(self, network: Network) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
+    def begin_anew(self, network: Network) -> None:
+        """Forget what was; the mean is this network as it is."""
+        self.network.load_state_dict(network.state_dict())
+
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
         """Take one step in; early on the mean is shorter."""

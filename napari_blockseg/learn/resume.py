@@ -34,7 +34,8 @@ class TrainState:
     """What changes while training, beside the weights.
 
     ``tensors`` holds what was read from disk until :meth:`restore` has used it; ``network`` and
-    ``scale`` (as in the config) are those of the run that goes on. ``validation`` is the last one.
+    ``scale`` (as in the config) are those of the run that goes on. ``validation`` is the last one;
+    ``begun`` says whether the network is ready for its first step.
     """
 
     step: int
@@ -46,6 +47,7 @@ class TrainState:
     network: NetworkConfig | None = None
     scale: Any = "auto"
     validation: Validation | None = None
+    begun: bool = False
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -125,6 +127,7 @@ def save_state(
         "elapsed": state.elapsed,
         "batch_size": state.batch_size,
         "rng": state.rng.bit_generator.state,
+        "begun": state.begun,
         "validation": state.validation.model_dump(mode="json") if state.validation else None,
         "holdout": state.holdout.to_dict() if state.holdout else None,
         "network": network_config.model_dump(mode="json"),
@@ -185,6 +188,7 @@ def load_state(
         holdout=_holdout(about["holdout"], folder),
         network=old,
         scale=about["train"].get("scale", "auto"),
+        begun=about.get("begun", True),
         validation=_validation(about.get("validation")),
         tensors=tensors,
     )

@@ -57,7 +57,13 @@ def run_tiles(network: Network, tiles: Tensor, device: torch.device) -> Tensor:
 
 
 def stitch_tiles(
-    network: Network, image: Pixels, tile: int, halo: int, device: torch.device, batch_size: int = 1
+    network: Network,
+    image: Pixels,
+    tile: int,
+    halo: int,
+    device: torch.device,
+    batch_size: int = 1,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Iterator[Rows]:
     """Run the network over overlapping tiles and blend their logits.
 
@@ -76,6 +82,9 @@ def stitch_tiles(
         Where the network is.
     batch_size : int
         Tiles of one shape that run together.
+    wanted : (rows, cols) bool array, optional
+        Cells of the decoder's grid that are looked at; see :func:`grid_shape`. Tiles that give
+        nothing to them are left out: their logits are what they are with all tiles, others are not.
 
     Yields
     ------
@@ -91,15 +100,15 @@ def stitch_tiles(
     stride = network.logits_stride
     halo = -(-halo // MULTIPLE) * MULTIPLE
     plan = plan_tiles((image.shape[1], image.shape[2]), tile + 2 * halo, halo, MULTIPLE)
-    height = _cells(image.shape[1], stride)
-    width = _cells(image.shape[2], stride)
+    height, width = grid_shape(network, image)
     total = sum(len(row) for row in plan)
     buffer, start, done = torch.zeros(0), 0, 0
     for number, row in enumerate(plan):
         stop = min(height, _cells(row[0].read[0].stop, stride))
         last = number + 1 == len(plan)
         final = height if last else plan[number + 1][0].read[0].start // stride
-        for group in _groups(row, batch_size):
+        todo = row if wanted is None else [one for one in row if _gives(one, wanted, stride)]
+        for group in _groups(todo, batch_size):
             seen = [image[:, one.read[0], one.read[1]] for one in group]
             logits = run_tiles(network, torch.stack(seen), device)
             del seen
@@ -107,13 +116,24 @@ def stitch_tiles(
                 buffer = _grown(buffer, logits.shape[1], stop - start, width)
             for one, part in zip(group, logits, strict=True):
                 _blend(buffer, one, part, stride, start)
+            if group[-1] is not todo[-1]:
+                yield Rows(start, buffer[:, :0], done + len(group), total)
             done += len(group)
-            if group[-1] is not row[-1]:
-                yield Rows(start, buffer[:, :0], done, total)
+        done += len(row) - len(todo)
+        if buffer.ndim != 3:  # no tile has said yet how many channels there are
+            continue
+        if buffer.shape[1] != stop - start:
+            buffer = _grown(buffer, len(buffer), stop - start, width)
         kept = buffer[:, final - start :].clone()
         yield Rows(start, buffer[:, : final - start], done, total)
         # Held by nobody now, before the next row of tiles needs as much.
         buffer, start = kept, final
+
+
+def grid_shape(network: Network, image: Pixels) -> tuple[int, int]:
+    """Return rows and cols of the decoder's grid of an image."""
+    stride = network.logits_stride
+    return _cells(image.shape[1], stride), _cells(image.shape[2], stride)
 
 
 def kept_share(shape: tuple[int, int], tile: int, halo: int) -> float:
@@ -154,7 +174,19 @@ def _groups(row: list[Tile], size: int) -> Iterator[list[Tile]]:
             yield group
             group = []
         group.append(tile)
-    yield group
+    if group:
+        yield group
+
+
+def _gives(tile: Tile, wanted: NDArray[np.bool_], stride: int) -> bool:
+    """Whether a tile has a weight in any wanted cell."""
+    rows, cols = (
+        slice(span.start // stride, _cells(span.stop, stride)) for span in (tile.rows, tile.cols)
+    )
+    seen = wanted[rows, cols]
+    in_rows = _cell_weights(tile.rows.weights, stride, seen.shape[0]) > 0
+    in_cols = _cell_weights(tile.cols.weights, stride, seen.shape[1]) > 0
+    return bool(seen[in_rows.numpy()][:, in_cols.numpy()].any())
 
 
 def _blend(buffer: Tensor, tile: Tile, logits: Tensor, stride: int, start: int) -> None:

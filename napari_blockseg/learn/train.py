@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ from napari_blockseg.core.reports import (
     TrainDone,
     TrainStarted,
     TrainStep,
+    Validation,
 )
-from napari_blockseg.learn.beginning import begin_with_shortcut, crops_to_look_at, settle_norms
+from napari_blockseg.learn.beginning import (
+    beginning_with_shortcut,
+    crops_to_look_at,
+    settling_norms,
+)
 from napari_blockseg.learn.checkpoint import (
     Model,
     ModelSpec,
@@ -40,12 +45,13 @@ from napari_blockseg.learn.metrics_log import MetricsLog
 from napari_blockseg.learn.optim import one_cycle
 from napari_blockseg.learn.resume import TrainState, load_state, save_state
 from napari_blockseg.learn.strides import new_stride, resumed_stride
-from napari_blockseg.learn.validate import validate
+from napari_blockseg.learn.validate import validating
 from napari_blockseg.nets.build import build_network
 
 ChangedLabels = Callable[[], Mapping[str, BlockLabels]]
 
 VALIDATIONS = 10
+_OVER = object()
 
 
 def train(
@@ -125,8 +131,8 @@ def train(
 class Training:
     """One run of training; :func:`train` is its plain form.
 
-    Beyond the reports it gives the model as it is, between two of them: :meth:`live_model`.
-    Parameters as in :func:`train`.
+    Beyond the reports it gives the model as it is, between two of them: :meth:`live_model`; and
+    turns that are shorter than what a report takes: :meth:`turns`. Parameters as in :func:`train`.
     """
 
     def __init__(
@@ -142,7 +148,7 @@ class Training:
         changed_labels: ChangedLabels | None = None,
         known_models: Sequence[Path] = (),
     ) -> None:
-        self._started = time.perf_counter()
+        started = time.perf_counter()
         self._classes = tuple(classes)
         self._config = config
         self._out = Path(out)
@@ -170,8 +176,8 @@ class Training:
             said = load_initial_weights(self._network, classes, self._data.n_channels, init)
             self._note(said)
         self._network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if init is None and state is None:
-            self._begin()
+        if init is not None or self._network.shortcut is None:
+            self._state.begun = True
         self._descent = Descent(self._network, config, self._device)
         self._mean = self._descent.mean
         if state is not None:
@@ -180,10 +186,12 @@ class Training:
             state.restore(self._network, self._mean.network, self._descent.optimizer)
         self._weigh_classes()
         self._log = MetricsLog(self._out, self._state.step)
-        self._keeper = CheckpointKeeper(self._out, config.keep_checkpoints, fresh=state is None)
+        fresh = state is None or not state.begun
+        self._keeper = CheckpointKeeper(self._out, config.keep_checkpoints, fresh=fresh)
         self._saved_at = self._state.step
         #: The generators' states before the step that is being taken.
         self._undrawn: tuple[Any, torch.Tensor] | None = None
+        self._state.elapsed += time.perf_counter() - started
 
     def _read(self, images: Sequence[TrainingImage]) -> Dataset:
         state = self._state
@@ -191,17 +199,31 @@ class Training:
         state.holdout = data.holdout
         return data
 
-    def _begin(self) -> None:
-        """Fit the shortcut to the labels; the crops of the steps are those that come without it."""
-        if self._network.shortcut is None:
-            return
-        state, config = self._state, self._config
+    def _begin(self) -> Iterator[None]:
+        """Make the network ready for its first step, piece by piece.
+
+        The crops of the steps are those that come without it; what is broken off begins anew.
+        """
+        state = self._state
         drawn_until = state.rng.bit_generator.state, state.torch_rng
-        with state.own_randomness():
-            settle_norms(self._network.encoder, self._data.sampler, config.batch_size)
-            frozen = FrozenEncoder(self._network.encoder, self._network_config, self._device)
-            begin_with_shortcut(self._network, frozen, self._data.sampler, crops_to_look_at(config))
-        state.rng.bit_generator.state, state.torch_rng = drawn_until
+        try:
+            with closing(self._beginning()) as pieces:
+                while True:
+                    with state.clock(), state.own_randomness():
+                        if next(pieces, _OVER) is _OVER:
+                            break
+                    yield
+        finally:
+            state.rng.bit_generator.state, state.torch_rng = drawn_until
+        self._mean.begin_anew(self._network)
+        state.begun = True
+
+    def _beginning(self) -> Generator[None, None, None]:
+        """Fit the shortcut to the labels, on norms that have seen them."""
+        config, encoder, sampler = self._config, self._network.encoder, self._data.sampler
+        yield from settling_norms(encoder, sampler, config.batch_size)
+        frozen = FrozenEncoder(encoder, self._network_config, self._device)
+        yield from beginning_with_shortcut(self._network, frozen, sampler, crops_to_look_at(config))
 
     def _shrink(self, images: Sequence[TrainingImage], input_scale: float) -> TrainConfig:
         """Begin anew at a smaller working scale, as if that had been asked for."""
@@ -216,15 +238,35 @@ class Training:
         """Return the model as it is now; it changes with the next step."""
         return Model(self._spec(), self._mean.network, self._device)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the network is ready for its first step; before, it has nothing to say."""
+        return self._state.begun
+
     def reports(self) -> Generator[Report, None, None]:
         """Train, report by report; see :func:`train`."""
+        with closing(self.turns()) as turns:
+            for report in turns:
+                if report is not None:
+                    yield report
+
+    def turns(self) -> Generator[Report | None, None, None]:
+        """Train, turn by turn, for whoever has others to serve in between.
+
+        Yields
+        ------
+        Report or None
+            The reports of :func:`train`; None after a piece of work that has none: of getting ready
+            for the first step, or of scoring. Closing stops and saves at any of them.
+        """
         saved = False
         try:
-            self._state.elapsed += time.perf_counter() - self._started
-            for report in self._reports():
-                self._log.add(report)
-                saved = isinstance(report, TrainDone)
-                yield report
+            with closing(self._turns()) as turns:
+                for report in turns:
+                    if report is not None:
+                        self._log.add(report)
+                    saved = isinstance(report, TrainDone)
+                    yield report
         except GeneratorExit:
             if not saved:
                 self._save()
@@ -237,8 +279,10 @@ class Training:
             raise
         self._log.flush()
 
-    def _reports(self) -> Iterator[Report]:
+    def _turns(self) -> Generator[Report | None, None, None]:
         state, stopped = self._state, False
+        if not state.begun:
+            yield from self._begin()
         self._keeper.before_training(self._mean.network)
         yield self._train_started()
         last_save = time.perf_counter()
@@ -331,13 +375,18 @@ class Training:
             f"Out of memory: going on with {self._state.batch_size} crops a step.", "warning"
         )
 
-    def _validate(self) -> Iterator[Report]:
+    def _validate(self) -> Iterator[Report | None]:
         if not self._data.n_val_blocks:
             return
-        with self._state.clock():
-            found = validate(self.live_model(), self._data, self._classes, self._state.step)
-            self._state.validation = found
-        yield found
+        steps = validating(self.live_model(), self._data, self._classes, self._state.step)
+        found: Validation | None = None
+        while found is None:
+            with self._state.clock():
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    self._state.validation = found = end.value
+            yield found
 
     def _take_changed_labels(self) -> None:
         changed = self._changed_labels() if self._changed_labels else None
@@ -406,14 +455,15 @@ class Training:
 
     def _rescue(self, error: BaseException) -> None:
         """Save what an error would lose; who breaks off with Ctrl-C does not want to wait."""
-        self._log.flush()
-        saved = self._state.step == self._saved_at
-        if saved or not isinstance(error, Exception) or not self._is_finite():
-            return
-        if self._undrawn is not None:
-            # The step that failed is taken again, with the same crops.
-            self._state.rng.bit_generator.state, self._state.torch_rng = self._undrawn
-        self._save()
+        try:
+            unsaved = self._state.step != self._saved_at
+            if unsaved and isinstance(error, Exception) and self._is_finite():
+                if self._undrawn is not None:
+                    # The step that failed is taken again, with the same crops.
+                    self._state.rng.bit_generator.state, self._state.torch_rng = self._undrawn
+                self._save()
+        finally:
+            self._log.flush()
 
     def _is_finite(self) -> bool:
         """Whether these weights are worth replacing earlier ones."""

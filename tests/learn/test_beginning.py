@@ -15,11 +15,12 @@ from napari_blockseg.core.classes import make_classes
 from napari_blockseg.core.config import NetworkConfig, TrainConfig
 from napari_blockseg.core.errors import BlockSegError, ModelError
 from napari_blockseg.core.reports import TrainStep
-from napari_blockseg.learn.beginning import crops_to_look_at, settle_norms
+from napari_blockseg.learn.beginning import crops_to_look_at, settling_norms
 from napari_blockseg.learn.checkpoint import load_model
 from napari_blockseg.learn.interactive.background import Background
 from napari_blockseg.learn.interactive.features import FrozenEncoder
-from napari_blockseg.learn.interactive.head import Sample, fit, measure_scaling
+from napari_blockseg.learn.interactive.head import Sample, fit, fitting, measure_scaling
+from napari_blockseg.learn.kept import kept_checkpoints
 from napari_blockseg.learn.strides import _without_stride
 from napari_blockseg.learn.train import Training, train
 from napari_blockseg.nets.build import build_network
@@ -27,6 +28,15 @@ from napari_blockseg.nets.network import pad_to_multiple
 
 CPU = torch.device("cpu")
 PLAIN = NetworkConfig(shortcut=False)
+
+
+def ready(training):
+    """Let a training come to where its first step is next."""
+    if not training.begun:
+        for _ in training._begin():
+            pass
+    assert training.begun
+    return training
 
 
 def image_of(one):
@@ -51,8 +61,11 @@ def some_head(frozen, images, n_classes):
 
 def test_it_knows_before_the_first_step_what_is_where(make_images, classes, quick, tmp_path):
     images = make_images(3)
-    fitted = Training(images, classes, NetworkConfig(), quick(), out=tmp_path / "a").live_model()
-    plain = Training(images, classes, PLAIN, quick(), out=tmp_path / "b").live_model()
+    trainings = [
+        ready(Training(images, classes, network, quick(), out=tmp_path / name))
+        for name, network in (("a", NetworkConfig()), ("b", PLAIN))
+    ]
+    fitted, plain = (training.live_model() for training in trainings)
     right = {}
     for name, model in (("fitted", fitted), ("plain", plain)):
         with torch.inference_mode():
@@ -86,7 +99,7 @@ def test_norms_settle_on_the_crops_and_nothing_else_changes(make_images, classes
     network, sampler = training._network, training._data.sampler
     before = {key: value.clone() for key, value in network.state_dict().items()}
     torch.manual_seed(0)
-    settle_norms(network.encoder, sampler, 8)
+    list(settling_norms(network.encoder, sampler, 8))
     changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert all("running_" in key or "num_batches" in key for key in changed)
@@ -113,7 +126,7 @@ def test_norms_settle_where_memory_is_short(make_images, classes, quick, tmp_pat
         return whole(self, images)
 
     monkeypatch.setattr(type(encoder), "forward", forward)
-    settle_norms(encoder, sampler, 5)
+    list(settling_norms(encoder, sampler, 5))
     assert sum(sizes) == 4 * 5
     assert set(sizes) <= {1, 2}
 
@@ -124,7 +137,7 @@ def test_norms_settle_where_memory_is_short(make_images, classes, quick, tmp_pat
     sizes.clear()
     monkeypatch.setattr(type(encoder), "forward", broken)
     with pytest.raises(RuntimeError, match="something else"):
-        settle_norms(encoder, sampler, 4)
+        list(settling_norms(encoder, sampler, 4))
     assert sizes == [4], "only what is short of memory is tried again"
 
 
@@ -132,7 +145,7 @@ def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path
     """Runs with and without are paired: same weights, same crops, same changes of them."""
     images, drawn, weights = make_images(2), {}, {}
     for name, config in (("with", NetworkConfig()), ("without", PLAIN)):
-        training = Training(images, classes, config, quick(), out=tmp_path / name)
+        training = ready(Training(images, classes, config, quick(), out=tmp_path / name))
         weights[name] = training.live_model().network.state_dict()
         with training._state.own_randomness():
             drawn[name] = training._data.sampler.draw(3)
@@ -148,7 +161,7 @@ def test_nothing_else_is_drawn_differently(make_images, classes, quick, tmp_path
 
 def test_a_class_that_nobody_painted_is_unlikely_not_impossible(make_images, quick, tmp_path):
     three = make_classes(["ground", "disk", "later"])
-    training = Training(make_images(2), three, NetworkConfig(), quick(), out=tmp_path)
+    training = ready(Training(make_images(2), three, NetworkConfig(), quick(), out=tmp_path))
     shortcut = training.live_model().network.shortcut.state_dict()
     bias = shortcut["head.bias"]
     assert bias[:2].min() - 3 < bias[2] < bias[:2].min()
@@ -160,7 +173,7 @@ def test_one_class_in_the_crops_changes_nothing(make_images, classes, quick, tmp
         "napari_blockseg.learn.beginning.label_points",
         lambda cells, width: (np.ones((3, 2), np.float32), np.zeros(3, np.int64)),
     )
-    training = Training(make_images(1), classes, NetworkConfig(), quick(), out=tmp_path)
+    training = ready(Training(make_images(1), classes, NetworkConfig(), quick(), out=tmp_path))
     network = training.live_model().network
     assert not network.shortcut.head.weight.any()
     assert network.decoder.head.weight.any(), "it begins as a network without a shortcut does"
@@ -294,9 +307,56 @@ def test_dense_masks_do_not_fill_the_memory(make_images, classes, quick, tmp_pat
     """Of dense masks a crop has thousands of labelled points; few of each are looked at."""
     seen = []
     monkeypatch.setattr(
-        "napari_blockseg.learn.beginning.fit",
-        lambda sample, scaling: seen.append(len(sample.points)) or fit(sample, scaling),
+        "napari_blockseg.learn.beginning.fitting",
+        lambda sample, scaling: seen.append(len(sample.points)) or fitting(sample, scaling),
     )
     monkeypatch.setattr("napari_blockseg.learn.beginning.MAX_POINTS", 800)
-    Training(make_images(1, block=1), classes, NetworkConfig(), quick(), out=tmp_path)
+    ready(Training(make_images(1, block=1), classes, NetworkConfig(), quick(), out=tmp_path))
     assert 400 <= seen[0] <= 800
+
+
+# -- in turns ------------------------------------------------------------------------------------
+
+
+def test_getting_ready_takes_turns(make_images, classes, quick, tmp_path):
+    """Others are served between its pieces: a batch of crops, a crop, some iterations."""
+    others, theirs = torch.get_rng_state(), []
+    turns = Training(make_images(1), classes, NetworkConfig(), quick(), out=tmp_path).turns()
+    for report in turns:
+        theirs.append(torch.equal(torch.get_rng_state(), others))
+        if report is not None:
+            break
+    assert report.type == "train_started"
+    assert len(theirs) > 4 + 8 + 1
+    assert all(theirs), "what is drawn is drawn from its own generator"
+    turns.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7, 13])
+def test_stopped_while_getting_ready_it_gets_ready_when_it_goes_on(
+    make_images, classes, quick, tmp_path, pieces
+):
+    images = make_images(1)
+    list(train(images, classes, NetworkConfig(), quick(), out=tmp_path / "straight"))
+    turns = Training(images, classes, NetworkConfig(), quick(), out=tmp_path / "stopped").turns()
+    assert [next(turns) for _ in range(pieces)] == [None] * pieces
+    turns.close()
+    assert load_model(tmp_path / "stopped", "cpu").spec.steps == 0
+    again = train(images, classes, NetworkConfig(), quick(), out=tmp_path / "stopped", resume=True)
+    assert [report.type for report in again][:2] == ["train_started", "train_step"]
+    one, two = (
+        load_model(tmp_path / name, "cpu").network.state_dict() for name in ("straight", "stopped")
+    )
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert kept_checkpoints(tmp_path / "stopped")[0].step == 0
+
+
+def test_a_shortcut_is_fitted_once(make_images, classes, quick, tmp_path):
+    images = make_images(1)
+    turns = Training(images, classes, NetworkConfig(), quick(), out=tmp_path).turns()
+    while next(turns) is None:
+        pass
+    turns.close()
+    again = Training(images, classes, NetworkConfig(), quick(), out=tmp_path, resume=True)
+    assert again.begun
+    assert next(again.turns()).type == "train_started"

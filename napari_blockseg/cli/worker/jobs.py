@@ -87,9 +87,9 @@ class Workbench:
             known_models=model_folders(project),
         )
         try:
-            with closing(self._training.reports()) as reports:
-                for report in reports:
-                    yield report.model_dump()
+            with closing(self._training.turns()) as turns:
+                for report in turns:
+                    yield None if report is None else report.model_dump()
                     while watch.notices:
                         yield watch.notices.pop(0).model_dump()
         finally:
@@ -250,6 +250,11 @@ class Workbench:
         return self._model[1]
 
     def _snapshot(self, root: Path) -> Model:
+        if self._training is not None and not self._training.begun:
+            raise ModelError(
+                "The network is being made ready for its first step, and has nothing to say yet. "
+                "Ask again in a few seconds."
+            )
         live = self._trained if self._training is None else self._training.live_model()
         if self._desk.session is not None:
             live = self._desk.session.live_model()
