@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,7 +47,9 @@ class TrainingHistory:
     ious: dict[str, list[float]] = field(default_factory=dict)
 
     def add_step(self, step: int, loss: float | None) -> None:
-        """Note the loss of a step."""
+        """Note the loss of a step; one that was there before begins anew from there."""
+        if self.steps and step <= self.steps[-1]:
+            self._forget_from(step)
         self.steps.append(step)
         self.losses.append(_number(loss))
 
@@ -58,6 +61,14 @@ class TrainingHistory:
         self.mious.append(_number(miou))
         for name, values in self.ious.items():
             values.append(_number(iou.get(name)))
+
+    def _forget_from(self, step: int) -> None:
+        """Let go of what was said of a step and later: other classes may have begun it anew."""
+        kept = bisect.bisect_left(self.steps, step)
+        del self.steps[kept:], self.losses[kept:]
+        kept = bisect.bisect_left(self.val_steps, step)
+        for values in (self.val_steps, self.mious, *self.ious.values()):
+            del values[kept:]
 
 
 def _number(value: float | None) -> float:

@@ -82,3 +82,19 @@ def test_training_curves_have_the_class_colors_and_a_mean():
     assert [curve.name for curve in found] == ["sky", "mean"]
     assert found[0].color == classes[0].color
     assert [curve.name for curve in loss_curves(history, (0, 0, 0), DARK)] == ["loss", "mean loss"]
+
+
+def test_steps_that_begin_anew_take_the_place_of_those_before():
+    """An interactive session begins anew with other classes; lines do not run back."""
+    history = TrainingHistory()
+    for step in range(1, 7):
+        history.add_step(step, 1.0)
+        history.add_validation(step, 0.5, {"a": 0.5})
+    history.add_step(3, 2.0)
+    assert history.steps == [*history.val_steps, 3] == [1, 2, 3]
+    assert history.losses == [1.0, 1.0, 2.0]
+    history.add_validation(3, 0.7, {"a": 0.7, "b": 0.7})
+    history.add_validation(3, 0.8, {"a": 0.8})  # scored again before the next step
+    assert history.mious == [0.5, 0.5, 0.7, 0.8]
+    assert history.ious["a"] == [0.5, 0.5, 0.7, 0.8]
+    assert [math.isnan(value) for value in history.ious["b"]] == [True, True, False, True]
