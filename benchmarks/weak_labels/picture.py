@@ -41,12 +41,13 @@ def draw_annotation(study: Study, path: Path) -> None:
         if dense:
             ends = [axes.place(x, dense.mean) for x in (first, max(last, first + 1))]
             page.line(ends, GREY, 1.5, dash=6)
+        dots = [axes.place(x, y) for x, y, _ in known]
         for recipe, color in COLORS.items():
-            for x, y, text in points[recipe]:
-                place = axes.place(x, y)
-                page.dot(*place, 4.5, color)
-                if recipe == _RECIPES[0]:
-                    page.text(place[0] + 8, place[1], text, 10, GREY, "lm")
+            for x, y, _ in points[recipe]:
+                page.dot(*axes.place(x, y), 4.5, color)
+        named = [(axes.place(x, y), text) for x, y, text in points[_RECIPES[0]]]
+        for (x, y, anchor), (_, text) in zip(_beside(named, dots), named, strict=True):
+            page.text(x, y, text, 10, GREY, anchor)
     y = legend(page, 60, 470, 1000, list(COLORS.items()))
     note = (
         "Test mIoU over classes that blocks of 16, 8 and 4 pixels resolve, mean over the seeds "
@@ -55,6 +56,31 @@ def draw_annotation(study: Study, path: Path) -> None:
         "stroke for each connected region of one class; an isolated block is a stroke of its own."
     )
     page.save(path, page.wrapped(60, y + 4, note, 1020, 12) + 10)
+
+
+def _beside(
+    named: list[tuple[tuple[float, float], str]], dots: list[tuple[float, float]]
+) -> list[tuple[float, float, str]]:
+    """Return place and anchor of the names of dots: beside them, where least is hidden."""
+    taken: list[tuple[float, float, float, float]] = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    found = []
+    for (x, y), text in named:
+        width = 5.6 * len(text)
+        choices = []
+        for down in (0, -9, 9, -18, 18, -27, 27):
+            for anchor, left in (("lm", x + 8), ("rm", x - 8 - width)):
+                box = (left, y + down - 5, left + width, y + down + 5)
+                choices.append((sum(_overlap(box, one) for one in taken), anchor, down, box))
+        _, anchor, down, box = min(choices, key=lambda choice: choice[0])
+        taken.append(box)
+        found.append((x + 8 if anchor == "lm" else x - 8, y + down, anchor))
+    return found
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, wide) * max(0.0, high)
 
 
 def _points(study: Study, data: str, recipe: str) -> list[tuple[float, float, str]]:
